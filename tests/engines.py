@@ -1,8 +1,9 @@
 """Private engines for tests and benchmarks: Sampan's, and Debian's dockerd as the oracle.
 
-Each engine gets a folder, a network namespace, a bridge and a cgroup parent of its own, so any number run side by
-side. A watchdog process holds the other end of a pipe: when the test process goes away, however it goes, the
-watchdog ends everything that the engine left (containers outlive a daemon by design) and removes its folder.
+Each engine gets a folder, a network namespace, a bridge and a cgroup parent of its own, so any number run
+side by side. A watchdog process holds the other end of a pipe: when the test process goes away, however it
+goes, the watchdog ends everything that the engine left (containers outlive a daemon by design) and removes
+its folder.
 """
 
 from __future__ import annotations
@@ -183,7 +184,9 @@ def dockerd_engine(directory: Path, *, bip: str = BIP) -> EngineProcess:
         "storage-driver": "overlay2",
         "cgroup-parent": f"/{parent}",
     }
-    engine = EngineProcess("dockerd", directory, ["dockerd", "--config-file", str(_config(directory, config))], parent)
+    engine = EngineProcess(
+        "dockerd", directory, ["dockerd", "--config-file", str(_config(directory, config))], parent
+    )
     _guard(engine)
     return engine
 
@@ -198,7 +201,7 @@ def _config(directory: Path, content: dict[str, object]) -> Path:
     return path
 
 
-# --- the watchdog: `python engines.py DIRECTORY CGROUP_PARENT`, standard library only ---------------------------------
+# The watchdog: `python engines.py DIRECTORY CGROUP_PARENT`, standard library only.
 
 
 def _watch(directory: str, cgroup_parent: str) -> None:
@@ -208,7 +211,9 @@ def _watch(directory: str, cgroup_parent: str) -> None:
     print("ready", flush=True)
     sys.stdin.buffer.read()
     for _ in range(50):
-        victims = {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _belongs(pid, directory, cgroup_parent)}
+        victims = {
+            pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _belongs(pid, cgroup_parent)
+        }
         victims.discard(os.getpid())
         if not victims:
             break
@@ -223,17 +228,14 @@ def _watch(directory: str, cgroup_parent: str) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _belongs(pid: int, directory: str, cgroup_parent: str) -> bool:
-    """Whether `pid` names the folder in its arguments or sits in the engine's cgroups."""
+def _belongs(pid: int, cgroup_parent: str) -> bool:
+    """Whether `pid` lives in the engine's network namespace, as daemon and shims do, or in its cgroups."""
     try:
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
-        cgroups = Path(f"/proc/{pid}/cgroup").read_text()
-        own_namespace = os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat("/proc/self/ns/net").st_ino
+        if f"/{cgroup_parent}" in Path(f"/proc/{pid}/cgroup").read_text():
+            return True
+        return os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat("/proc/self/ns/net").st_ino
     except OSError:
         return False
-    return f"/{cgroup_parent}" in cgroups or (own_namespace and f"{directory}/".encode() in arguments) or (
-        own_namespace and pid != os.getpid() and b"sampan" in arguments
-    )
 
 
 def _unmount_below(directory: str) -> None:

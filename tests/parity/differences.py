@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Differences:
-    """Command lines whose answers may differ, with the reason. The exit code has to be the same all the same."""
+    """Command lines whose answers may differ, with the reason. The exit code has to be the same even so."""
 
     reasons: dict[str, str] = field(default_factory=dict)
 

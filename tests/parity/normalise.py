@@ -1,4 +1,4 @@
-"""What may differ between two engines that behave alike: ids, times, process ids, folders, generated names."""
+"""What may differ between two engines that behave alike: ids, times, process ids and folders."""
 
 from __future__ import annotations
 

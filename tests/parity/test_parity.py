@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,8 +14,20 @@ from tests.parity.cases import SCENARIOS
 from tests.parity.differences import ACCEPTED
 from tests.parity.normalise import normalise
 
-pytestmark = [pytest.mark.oracle, pytest.mark.root, pytest.mark.skipif(not have_dockerd(), reason="needs dockerd")]
-APP = ["ENTRYPOINT [\"echo\", \"app:\"]", "CMD [\"default\"]", "ENV APP=1 PATH=/bin", "USER 33:33", "WORKDIR /tmp", "LABEL a=b c=\"d e\""]
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.root,
+    pytest.mark.skipif(not have_dockerd(), reason="needs dockerd"),
+    pytest.mark.xdist_group("parity"),
+]
+APP = [
+    'ENTRYPOINT ["echo", "app:"]',
+    'CMD ["default"]',
+    "ENV APP=1 PATH=/bin",
+    "USER 33:33",
+    "WORKDIR /tmp",
+    'LABEL a=b c="d e"',
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +48,14 @@ def _prepare(engine: EngineProcess) -> None:
     work = engine.directory / "work"
     work.mkdir()
     (work / "rootfs.tar").write_bytes(busybox_rootfs_tar())
-    for name, changes in {"busybox": ["CMD [\"sh\"]"], "app": APP}.items():
+    for name, changes in {"busybox": ['CMD ["sh"]'], "app": APP}.items():
         flags = [word for change in changes for word in ("-c", change)]
         done = engine.docker("import", *flags, str(work / "rootfs.tar"), name)
         assert done.returncode == 0, done.stderr
 
 
 def run_line(engine: EngineProcess, line: str) -> str:
-    """One command line in the engine's work folder, as text that can be compared: output, error and exit code."""
+    """One command line in the engine's work folder, as text that can be compared."""
     environment = os.environ | {
         "DOCKER_HOST": engine.host,
         "DOCKER_API_VERSION": "1.41",
@@ -53,9 +64,16 @@ def run_line(engine: EngineProcess, line: str) -> str:
         "LC_ALL": "C",
     }
     done = subprocess.run(
-        ["sh", "-c", line], cwd=engine.directory / "work", env=environment, capture_output=True, timeout=60, stdin=subprocess.DEVNULL
+        ["sh", "-c", line],
+        cwd=engine.directory / "work",
+        env=environment,
+        capture_output=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
     )
-    output, error = (normalise(data.decode(errors="replace"), engine.directory) for data in (done.stdout, done.stderr))
+    output, error = (
+        normalise(data.decode(errors="replace"), engine.directory) for data in (done.stdout, done.stderr)
+    )
     return f"exit {done.returncode}\n--- stdout\n{output}--- stderr\n{error}"
 
 
@@ -67,7 +85,9 @@ def test_same_as_docker(engines: tuple[EngineProcess, EngineProcess], scenario: 
         if expected != got and not ACCEPTED.allows(line, expected, got):
             differences.append(f"$ {line}\n=== dockerd\n{expected}\n=== sampan\n{got}")
     _remove_all(engines)
-    assert not differences, f"{len(differences)} of {len(SCENARIOS[scenario])} differ\n\n" + "\n\n".join(differences)
+    assert not differences, f"{len(differences)} of {len(SCENARIOS[scenario])} differ\n\n" + "\n\n".join(
+        differences
+    )
 
 
 def _remove_all(engines: tuple[EngineProcess, EngineProcess]) -> None:

@@ -1,0 +1,166 @@
+"""What `make bench` measures, each as a function of one engine that returns milliseconds or kilobytes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.busybox import busybox_rootfs_tar
+from tests.engines import EngineProcess
+
+MANY = 20
+STOPPED = 500
+LAUNCHER = Path(__file__).resolve().parent.parent / ".venv/bin/sampan"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    sampan: EngineProcess
+    dockerd: EngineProcess
+
+    def __iter__(self) -> Iterator[EngineProcess]:
+        return iter((self.sampan, self.dockerd))
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """`goal` is how many times less ours has to be; `divide` says how much rarer than the others it runs."""
+
+    title: str
+    run: Callable[[EngineProcess], float]
+    goal: float
+    unit: str = "ms"
+    divide: int = 1
+    warm: bool = True
+
+
+def prepare(engine: EngineProcess) -> None:
+    """The image that all measures use, and one running container for `exec` and `ps`."""
+    tar = engine.directory / "rootfs.tar"
+    tar.write_bytes(busybox_rootfs_tar())
+    _check(engine.docker("import", "-c", 'CMD ["sh"]', str(tar), "busybox"))
+
+
+def run_bridge(engine: EngineProcess) -> float:
+    return _timed(["docker", "-H", engine.host, "run", "--rm", "busybox", "true"])
+
+
+def run_none(engine: EngineProcess) -> float:
+    return _timed(["docker", "-H", engine.host, "run", "--rm", "--network", "none", "busybox", "true"])
+
+
+def exec_true(engine: EngineProcess) -> float:
+    _running(engine, "bench-exec")
+    return _timed(["docker", "-H", engine.host, "exec", "bench-exec", "true"])
+
+
+def many_at_once(engine: EngineProcess) -> float:
+    names = [f"bench-many-{number}" for number in range(MANY)]
+    began = time.perf_counter()
+    runs = [
+        subprocess.Popen(
+            ["docker", "-H", engine.host, "run", "-d", "--name", name, "busybox", "sleep", "1000"],
+            stdout=subprocess.DEVNULL,
+        )
+        for name in names
+    ]
+    codes = [run.wait() for run in runs]
+    took = (time.perf_counter() - began) * 1000
+    assert not any(codes), codes
+    _check(engine.docker("rm", "-f", *names))
+    return took
+
+
+def memory_per_container(engine: EngineProcess) -> float:
+    """PSS that ten running containers add to the engine's processes, a tenth of it."""
+    before = engine_memory(engine)
+    names = [f"bench-memory-{number}" for number in range(10)]
+    for name in names:
+        _check(engine.docker("run", "-d", "--name", name, "-p", "80", "busybox", "sleep", "1000"))
+    time.sleep(2)
+    added = engine_memory(engine) - before
+    _check(engine.docker("rm", "-f", *names))
+    return added / len(names)
+
+
+def memory_idle(engine: EngineProcess) -> float:
+    """PSS of a fresh engine without containers, all its processes."""
+    engine.docker("rm", "-f", "bench-exec")
+    engine.terminate()
+    engine.launch()
+    time.sleep(3)
+    return engine_memory(engine)
+
+
+def ps(engine: EngineProcess) -> float:
+    _running(engine, "bench-exec")
+    client = [str(LAUNCHER)] if engine.name == "sampan" else ["docker"]
+    return _timed([*client, "-H", engine.host, "ps"])
+
+
+def start_engine(engine: EngineProcess) -> float:
+    """From the start of the daemon until `_ping` answers, with `STOPPED` containers at rest."""
+    there = len(engine.docker("ps", "-aq").stdout.split())
+    for _ in range(STOPPED - there):
+        _check(engine.docker("create", "busybox", "true"))
+    engine.terminate()
+    began = time.perf_counter()
+    engine.launch()
+    return (time.perf_counter() - began) * 1000
+
+
+def engine_memory(engine: EngineProcess) -> float:
+    """PSS in kB of all processes in the engine's network namespace; containers have their own."""
+    namespace = os.stat(engine.netns).st_ino
+    total = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if int(pid) != engine.anchor and os.stat(f"/proc/{pid}/ns/net").st_ino == namespace:
+                total += _pss(pid)
+        except OSError:
+            continue
+    return float(total)
+
+
+def _pss(pid: str) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0
+
+
+def _running(engine: EngineProcess, name: str) -> None:
+    if not engine.docker("ps", "-q", "--filter", f"name={name}").stdout:
+        _check(engine.docker("run", "-d", "--name", name, "busybox", "sleep", "100000"))
+
+
+def _timed(command: list[str]) -> float:
+    began = time.perf_counter()
+    done = subprocess.run(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+    )
+    took = (time.perf_counter() - began) * 1000
+    assert done.returncode == 0, done.stderr
+    return took
+
+
+def _check(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stderr
+
+
+ALL: dict[str, Measure] = {
+    "bridge": Measure("docker run --rm IMAGE true, on the bridge", run_bridge, 5),
+    "none": Measure("docker run --rm --network none IMAGE true", run_none, 5),
+    "exec": Measure("docker exec C true", exec_true, 3),
+    "many": Measure(f"{MANY} containers started at once, wall time", many_at_once, 4, divide=5),
+    "ps": Measure("sampan ps against docker ps, whole process", ps, 1),
+    "memory": Measure(
+        "memory that a running container adds (PSS)", memory_per_container, 3, "kB", 15, warm=False
+    ),
+    "idle": Measure("memory of the idle engine (PSS)", memory_idle, 2, "kB", 15, warm=False),
+    "start": Measure(f"engine start with {STOPPED} stopped containers", start_engine, 1, divide=5),
+}
