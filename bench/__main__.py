@@ -1,7 +1,8 @@
 """`make bench`: Sampan against Debian's dockerd, in one run, each measure in turn on both; medians, ratios.
 
 Both engines get a network namespace, folders and a cgroup parent of their own, and both are driven by
-the same `docker` command line. `python -m bench NAME…` runs the named measures alone, `--rounds N` sets how often.
+the same `docker` command line. `python -m bench NAME…` runs the named measures alone, `--rounds N` sets how
+often.
 """
 
 from __future__ import annotations
