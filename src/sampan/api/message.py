@@ -1,0 +1,192 @@
+"""Requests and replies as handlers see them: no sockets, no h11.
+
+A handler takes a `Request` and gives back a `Response` (whole), a `Stream` (as it comes) or `HIJACKED` (the
+connection now belongs to the engine). A request's body can be read once, in one of three ways: whole and
+limited (`Body.read`), in pieces on the loop (`async for`), or from a thread through a blocking file
+(`Body.file`). All three keep no more than one piece in memory: the connection stops reading the socket until
+somebody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from sampan import errors
+from sampan.api import decoding, status
+from sampan.api.query import Query
+from sampan.api.versions import MAXIMUM, Version
+
+if TYPE_CHECKING:
+    from sampan.api.connection import Connection
+
+T = TypeVar("T")
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+TAR = "application/x-tar"
+
+JSON_LIMIT = 4 << 20
+"""The longest JSON body that is read: twice the kernel's limit for a command with its environment
+(ARG_MAX).
+"""
+
+
+class Body:
+    """The body of one request, read from its connection on demand."""
+
+    __slots__ = ("_file", "_receive", "length")
+
+    def __init__(self, receive: Callable[[], Awaitable[bytes]], length: int | None) -> None:
+        self._receive = receive
+        self.length = length
+        """What Content-Length promised; None for a chunked body."""
+
+    @property
+    def empty(self) -> bool:
+        return self.length == 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await self._receive():
+            yield piece
+
+    async def read(self, limit: int = JSON_LIMIT) -> bytes:
+        """The whole body. Refuses one longer than `limit` before it is read, if its length is known."""
+        if self.length is not None and self.length > limit:
+            raise status.PayloadTooLarge("http: request body too large")
+        pieces, size = [], 0
+        async for piece in self:
+            size += len(piece)
+            if size > limit:
+                raise status.PayloadTooLarge("http: request body too large")
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def file(self) -> BodyFile:
+        """A blocking file for a thread. Must be called on the loop, before the thread starts."""
+        return BodyFile(self._receive, asyncio.get_running_loop())
+
+
+class BodyFile:
+    """The body as a blocking, unseekable file: `read` runs in a thread and waits for the loop to receive."""
+
+    __slots__ = ("_loop", "_receive", "_rest")
+
+    def __init__(self, receive: Callable[[], Awaitable[bytes]], loop: asyncio.AbstractEventLoop) -> None:
+        self._receive = receive
+        self._loop = loop
+        self._rest: memoryview | None = memoryview(b"")
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes (at least one), or all that is left when `size` is negative; b"" at the end.
+
+        Raises ClientGone, an OSError, when the client closed the connection in the middle.
+        """
+        if size < 0:
+            return b"".join(iter(lambda: self.read(1 << 18), b""))
+        if self._rest is not None and not self._rest and size > 0:
+            piece = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
+            self._rest = memoryview(piece) if piece else None
+        if self._rest is None:
+            return b""
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(taken)
+
+    def readable(self) -> bool:
+        return True
+
+    async def _next(self) -> bytes:
+        return await self._receive()
+
+
+@dataclass(slots=True)
+class Request:
+    """One request, its path decoded. The router takes the version off it."""
+
+    method: str
+    path: str
+    query: Query
+    headers: dict[str, str]
+    """By lower-case name; repeated headers are joined with commas, as HTTP allows."""
+    body: Body
+    connection: Connection
+    version: Version = MAXIMUM
+    name: str = ""
+    """The `{name}` of the route: a container, exec, image, network or volume."""
+
+    def at_least(self, major: int, minor: int) -> bool:
+        """Whether the client speaks this API version or a newer one."""
+        return self.version >= (major, minor)
+
+    async def json(self, kind: type[T], *, required: bool = False) -> T:
+        """The JSON body. An empty one means all defaults, unless it is `required`."""
+        self._check_json()
+        body = await self.body.read()
+        if not body and not required:
+            return kind()
+        return decoding.decode(body, kind)
+
+    def _check_json(self) -> None:
+        declared = self.headers.get("content-type", "")
+        if not declared and self.body.empty:
+            return
+        media = declared.partition(";")[0].strip().lower()
+        if "/" not in media:
+            reason = "no media type" if not media else "invalid media parameter"
+            raise errors.InvalidArgument(f"malformed Content-Type header ({declared}): mime: {reason}")
+        if media != JSON:
+            raise errors.InvalidArgument(
+                f"unsupported Content-Type header ({declared}): must be 'application/json'"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer that is sent as it comes; headers go out at once. A client that leaves cancels the
+    generator.
+    """
+
+    chunks: AsyncGenerator[bytes, None]
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Hijacked:
+    """The handler gave the connection to the engine: nothing more is to be sent."""
+
+    __slots__ = ()
+
+
+HIJACKED = Hijacked()
+NO_CONTENT = Response(204)
+
+Reply = Response | Stream | Hijacked
+
+
+def json_response(document: object, code: int = 200) -> Response:
+    """`document` as Docker sends it: not HTML-escaped, a line end behind it."""
+    return Response(code, json_line(document))
+
+
+def json_line(document: object) -> bytes:
+    return msgspec.json.encode(document) + b"\n"
+
+
+def failure(error: BaseException) -> Response:
+    """The answer to a request that failed."""
+    code = status.of(error)
+    return Response(code) if code == 304 else json_response({"message": status.message(error)}, code)
