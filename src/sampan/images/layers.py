@@ -1,0 +1,117 @@
+"""The interface of a layer driver: how the file trees of images and containers are kept and mounted.
+
+Owns the vocabulary (`Layer`, `LayerDriver`) and nothing else. A driver may keep a layer as an extracted folder, as
+a plain tar with an index over it, or in any other way: only the driver knows, so nothing outside it may open a path
+below its folder. `tests/images/driver_suite.py` is the conformance suite that every driver passes.
+
+Names, from the OCI image specification: the *diff id* is the digest of a layer's uncompressed tar; the *chain id*
+names a layer together with everything below it, and is what a driver keys its layers by.
+
+Life of an image's layers, bottom first:
+
+    base = driver.apply(None, tar)                # extracted, verified, in place: survives a power cut from here on
+    top = driver.apply(base.chain_id, tar2)
+    b"".join(driver.tar(top.chain_id))            # the bytes of tar2 again, to the last padding byte
+    driver.remove(top.chain_id)                   # from the top down; the caller counts references
+
+Life of a container's writable layer:
+
+    driver.create_writable(container_id, top.chain_id)
+    root = driver.mount(container_id)             # a detached mount; the caller moves it into place and closes it
+    driver.writable_size(container_id)
+    driver.remove_writable(container_id)          # after the mounts of it are gone
+
+Every method may be called from any thread, and twice; `remove` and `remove_writable` of what is not there succeed.
+A call that fails leaves nothing behind, and what a killed process left is removed by `recover`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+class ByteSource(Protocol):
+    """What a layer's tar is read from: `read(n)` gives up to n bytes, and b"" only at the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer that a driver holds."""
+
+    chain_id: str
+    """`sha256:…` over this layer and all below it."""
+    diff_id: str
+    """`sha256:…` of the uncompressed tar."""
+    parent: str | None
+    """The chain id of the layer below."""
+    size: int
+    """Bytes in files and links, each inode once: what Docker calls the layer's size."""
+    tar_size: int
+    """Bytes of the uncompressed tar."""
+
+
+@runtime_checkable
+class LayerDriver(Protocol):
+    """Keeps layers and mounts containers' root file systems. See the module's text for the life cycle."""
+
+    @property
+    def name(self) -> str:
+        """The driver's name, as `docker info` shows it."""
+        ...
+
+    def apply(self, parent: str | None, tar: ByteSource, *, expected_diff_id: str | None = None) -> Layer:
+        """Add the layer whose uncompressed tar is read from `tar` to its end, on top of `parent`.
+
+        Raises `errors.InvalidArgument` for a tar that is damaged, hostile or not of `expected_diff_id`, and
+        `errors.SampanError` in one line when the disk is full. Adding a layer that is there already returns it.
+        """
+        ...
+
+    def tar(self, chain_id: str) -> Iterator[bytes]:
+        """Yield the layer's tar, byte for byte; raises `errors.SampanError` when the diff id no longer matches."""
+        ...
+
+    def remove(self, chain_id: str) -> None:
+        """Remove a layer that nothing is on top of."""
+        ...
+
+    def create_writable(self, container_id: str, parent: str | None) -> None:
+        """Make a container's writable layer on top of `parent`, with the mount points that Docker's init layer has."""
+        ...
+
+    def mount(self, container_id: str) -> int:
+        """Return the descriptor of a new detached mount of the container's root file system, writable."""
+        ...
+
+    def open_root(self, container_id: str) -> int:
+        """Return a detached, read-only mount of a container that is not running (for `cp`, `export`, `diff`)."""
+        ...
+
+    def remove_writable(self, container_id: str) -> None:
+        """Remove a container's writable layer and all that was written to it."""
+        ...
+
+    def writable_size(self, container_id: str) -> int:
+        """Return the bytes that the container wrote."""
+        ...
+
+    def metadata(self, container_id: str) -> dict[str, str]:
+        """Return the `GraphDriver.Data` of a container's inspect document."""
+        ...
+
+    def layer_metadata(self, chain_id: str) -> dict[str, str]:
+        """Return the `GraphDriver.Data` of the inspect document of the image whose top layer this is."""
+        ...
+
+    def recover(self, layers: Container[str], writables: Container[str]) -> list[str]:
+        """Remove what a killed process left, and every layer and writable layer that is not among the given ones.
+
+        Returns what was removed, one line each, for the log.
+        """
+        ...
