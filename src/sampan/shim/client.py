@@ -55,7 +55,7 @@ class ShimConnection:
         packets.send(self._socket, protocol.encode_request(request), fds)
 
     def receive(self) -> protocol.Reply | protocol.Failure | protocol.Event | None:
-        """The next reply or event, None at the end of the connection. Raises BlockingIOError if there is none."""
+        """The next reply or event, None at the end of the connection. May raise BlockingIOError."""
         try:
             packet = packets.receive(self._socket)
         except ConnectionResetError:

@@ -94,6 +94,8 @@ class Phase(enum.Enum):
 
 def process_name(exec_id: str) -> str:
     """Name of the file in DIR with the OCI process object of an exec."""
+    if not exec_id.isalnum():
+        raise errors.InvalidArgument(f"exec id {exec_id!r} is not alphanumeric")
     return f"process-{exec_id}.json"
 
 
@@ -102,7 +104,7 @@ def process_name(exec_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LogPolicy:
-    """Where the json-file log is. It is rotated at `max_size` bytes (None: never); `max_file` files are kept."""
+    """The json-file log: at `max_size` bytes (None: never) it is rotated, and `max_file` files are kept."""
 
     path: str
     max_size: int | None = None

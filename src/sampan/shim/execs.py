@@ -1,0 +1,158 @@
+"""The execs of a container: further processes in its namespaces, each with streams of its own.
+
+Owns which execs there are, the clients that came before their process, and exit codes that nobody has heard
+of yet. Knows neither the container's own process nor the controllers; the supervisor passes both in.
+
+    an exec is | there is                     | is left when
+    -----------|------------------------------|-----------------------------------------------------------
+    awaited    | streams with early clients   | `exec` starts it → running; all clients left → forgotten
+    running    | a process                    | it is dead, its output read → over
+    over       | its exit code, its clients   | a controller got the code, clients got their output →
+    forgotten
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sampan import errors
+from sampan.runtime.launch import Launched, Stdio
+from sampan.runtime.spec import Process as ProcessSpec
+from sampan.runtime.spec import parse_process
+from sampan.shim import protocol
+from sampan.shim.loop import Loop
+from sampan.shim.process import Process
+from sampan.shim.streams import Streams
+
+# Exit codes kept for a controller that may come back; health checks would otherwise add one every few
+# seconds.
+_MAX_UNTOLD = 64
+
+Launcher = Callable[[ProcessSpec, Stdio | None], Launched]
+
+
+@dataclass(slots=True, eq=False)
+class _Execution:
+    streams: Streams
+    process: Process | None = None
+    told: bool = False  # a controller has got `exec_exited`
+
+
+class Executions:
+    """All execs of the container, by id."""
+
+    def __init__(self, loop: Loop, directory: str, new_streams: Callable[[str], Streams]) -> None:
+        self._loop = loop
+        self._directory = directory
+        self._new_streams = new_streams
+        self._executions: dict[str, _Execution] = {}
+
+    @property
+    def running(self) -> bool:
+        """Whether a process is alive, or its output not yet complete."""
+        return any(e.process is not None and not e.process.finished for e in self._executions.values())
+
+    @property
+    def has_clients(self) -> bool:
+        return any(execution.streams.clients for execution in self._executions.values())
+
+    def streams(self, exec_id: str) -> Streams:
+        """Where a client of this exec joins; before the exec starts, too."""
+        execution = self._executions.get(exec_id)
+        if execution is None:
+            execution = self._executions[exec_id] = _Execution(self._new_streams(exec_id))
+        elif execution.process is not None and execution.process.finished:
+            raise errors.Conflict(f"exec {exec_id} has ended")
+        return execution.streams
+
+    def process(self, exec_id: str) -> Process:
+        execution = self._executions.get(exec_id)
+        if execution is None or execution.process is None:
+            raise errors.NotFound(f"No such exec instance: {exec_id}")
+        return execution.process
+
+    def start(self, request: protocol.Exec, launch: Launcher) -> int:
+        """Launch the process of an exec; returns its pid. On failure its clients are let go."""
+        streams = self.streams(request.exec)
+        execution = self._executions[request.exec]
+        if execution.process is not None:
+            raise errors.Conflict(f"exec {request.exec} is already running")
+        try:
+            process = self._read_process(request.exec)
+            launched = self._launch(request, process, streams, launch)
+        except BaseException:
+            streams.close()
+            raise
+        execution.process = Process(self._loop, launched, streams, on_death=lambda: None)
+        if request.console_size is not None:
+            streams.resize(*request.console_size)
+        streams.begin()
+        return launched.pid
+
+    def states(self) -> dict[str, protocol.ExecState]:
+        """What `state` reports."""
+        return {
+            exec_id: protocol.ExecState(
+                execution.process.pid, execution.process.exit_code if execution.process.finished else None
+            )
+            for exec_id, execution in self._executions.items()
+            if execution.process is not None
+        }
+
+    def settle(self, publish: Callable[[protocol.Event], int]) -> None:
+        """Tell of the execs that are over, and forget what nobody needs any more."""
+        for exec_id, execution in list(self._executions.items()):
+            process = execution.process
+            if process is None:
+                if not execution.streams.clients:
+                    del self._executions[exec_id]
+                continue
+            process.settle()
+            if process.exit_code is None or not process.finished:
+                continue
+            if not execution.told:
+                execution.told = publish(protocol.ExecExited(exec_id, process.exit_code)) > 0
+            if execution.told and not execution.streams.clients:
+                del self._executions[exec_id]
+        self._forget_oldest()
+
+    def close(self) -> None:
+        """The container is over: nothing of an exec will start or move any more."""
+        for execution in self._executions.values():
+            execution.streams.close()
+
+    def _forget_oldest(self) -> None:
+        untold = [
+            exec_id
+            for exec_id, execution in self._executions.items()
+            if execution.process is not None and execution.process.finished and not execution.streams.clients
+        ]
+        for exec_id in untold[:-_MAX_UNTOLD]:
+            del self._executions[exec_id]
+
+    def _read_process(self, exec_id: str) -> ProcessSpec:
+        path = f"{self._directory}/{protocol.process_name(exec_id)}"
+        with open(path, "rb") as file:
+            document = file.read()
+        os.unlink(path)
+        try:
+            return parse_process(json.loads(document))
+        except ValueError as error:
+            raise errors.InvalidArgument(f"exec {exec_id}: process is not JSON: {error}") from None
+
+    @staticmethod
+    def _launch(request: protocol.Exec, process: ProcessSpec, streams: Streams, launch: Launcher) -> Launched:
+        # As moby for execs: the end of the client's input is the end of stdin.
+        if request.terminal:
+            launched = launch(process, None)
+            assert launched.console is not None
+            streams.open_terminal(launched.console, stdin_open=request.stdin_open, stdin_once=True)
+            return launched
+        ends = streams.open_pipes(stdin_open=request.stdin_open, stdin_once=True, discard=request.detach)
+        try:
+            return launch(process, Stdio(ends.stdin, ends.stdout, ends.stderr))
+        finally:
+            ends.close()

@@ -1,0 +1,71 @@
+"""The zygote: a small process with one thread that has everything loaded, and forks a shim when it is asked to.
+
+Owns the fork. Holds no state: when it is killed, running shims do not notice, and the engine starts another
+one. It ends with the engine's socket. Never imports asyncio or threading: a fork copies one thread only, and
+every page that is dirty here is shared by all shims as long as nobody writes to it. So the garbage collector
+is off and its objects are frozen (gc.freeze, "copy-on-write friendly"), and a shim leaves with os._exit.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+
+from sampan import errors
+from sampan.linux import mounts, processes
+from sampan.shim import packets, spawning, supervisor
+from sampan.shim.packets import Packet
+
+
+def serve(engine: socket.socket) -> None:
+    """Fork shims until the engine closes its end."""
+    # Shims are not waited for: whoever wants to know how a container ended asks its exit.json.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.disable()
+    gc.freeze()
+    while True:
+        select.select([engine], [], [])
+        try:
+            packet = packets.receive(engine)
+        except BlockingIOError:
+            continue
+        except (OSError, packets.TruncatedPacket):
+            return
+        if packet is None:
+            return
+        try:
+            answer = _spawn(engine, packet)
+        finally:
+            packet.close()
+        try:
+            packets.send(engine, spawning.encode_spawned(answer))
+        except OSError:
+            return
+
+
+def enter_private_mounts() -> None:
+    """Leave the host's mount namespace, so that what shims and runtime mount is never seen there.
+
+    Mounts of the host still arrive (slave), and so do its unmounts: otherwise every disk that was mounted
+    when the engine started could not be removed as long as a container runs.
+    """
+    processes.unshare(processes.CLONE_NEWNS)
+    mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE, None)
+
+
+def _spawn(engine: socket.socket, packet: Packet) -> spawning.Spawned | spawning.SpawnFailure:
+    try:
+        request = spawning.decode_spawn(packet.payload)
+        if len(packet.fds) != len(request.fds):
+            raise errors.InvalidArgument("spawn: wrong number of descriptors")
+        pid = os.fork()
+    except (errors.InvalidArgument, OSError) as error:
+        return spawning.SpawnFailure(str(error))
+    if pid == 0:
+        engine.close()
+        control = socket.socket(fileno=packet.fds[0])
+        supervisor.main(request.container, request.directory, control)
+    return spawning.Spawned(pid)
