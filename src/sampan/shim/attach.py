@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sampan.shim.loop import GONE, IN, OUT, Loop
+from sampan.wire.attach import header
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -119,8 +120,7 @@ class AttachedClient:
             return
         parts = [data]
         if self._multiplex:
-            # Docker Engine API, "Stream format": stream, three zeros, length in big endian.
-            parts.insert(0, bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big"))
+            parts.insert(0, header(stream, len(data)))
         if self._queue:
             self._queue += b"".join(parts)
             return

@@ -85,14 +85,10 @@ class LogFile:
         return whole
 
     def _rotate(self) -> None:
-        """Shift NAME to NAME.1 and so on; with one file only, start it anew."""
+        """Shift NAME to NAME.1 and so on, and begin a new one."""
         try:
-            if self._max_file < 2:
-                os.ftruncate(self._fd, 0)
-                self._size = 0
-                return
             # The new file first: when there is no room for it, nothing has changed.
-            fd = self._open(f"{self._path}.new")
+            fd = self._open(f"{self._path}.new", os.O_TRUNC)
         except OSError:
             # The old file grows then: an entry too many is better than one too few.
             return
@@ -102,6 +98,7 @@ class LogFile:
         self._size = os.fstat(fd).st_size
 
     def _shift(self) -> None:
+        # Also with one file only: where moby truncates, a reader can still finish the old file here.
         names = [f"{self._path}.new", self._path]
         names += [f"{self._path}.{number}" for number in range(1, self._max_file)]
         for younger, older in reversed(list(itertools.pairwise(names))):
@@ -111,10 +108,10 @@ class LogFile:
                 pass
 
     @staticmethod
-    def _open(path: str) -> int:
+    def _open(path: str, more_flags: int = 0) -> int:
         # Mode 0640 as moby: the log may hold what the container's owner would not show to everybody.
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        return os.open(path, flags, 0o640)
+        return os.open(path, flags | more_flags, 0o640)
 
     def _repair(self) -> int:
         """Cut off an entry that a crash left torn, so that the next one starts on its own line."""

@@ -44,7 +44,7 @@ The container moves through these states (`Phase`), one way only:
     reads `exit.json`: if there is none, the shim was killed (and the container, which is still alive then, is
     found by its cgroup).
  *  An exec has the same life in small: attach with its `exec` id (before: kept), `exec`, `exec_exited`. Its
-    exit code is remembered for `state` until a controller has been told of it.
+    exit code is remembered until a controller has been told of it: a new one gets the event at once.
 
 An attached client is a stream socket, usually the HTTP connection that the engine has hijacked: the shim
 talks to the client directly. Container to client: Docker's multiplex frames (or raw bytes), then a shutdown

@@ -35,7 +35,7 @@ from sampan.shim.network import NetworkPlan
 from sampan.shim.process import Process
 from sampan.shim.protocol import Phase
 from sampan.shim.streams import Streams
-from sampan.wire.jsonlog import format_time
+from sampan.wire.gotime import format_rfc3339
 
 # How long clients may take to read the last output, once the container and all that belongs to it is gone.
 LINGER_SECONDS = 600.0
@@ -127,7 +127,7 @@ class Supervisor:
             self.phase = Phase.EXITED
             raise
         self.phase = Phase.RUNNING
-        self._started_at = format_time(time.time_ns())
+        self._started_at = format_rfc3339(time.time_ns())
         self._process = Process(self._loop, launched, self._streams, self._init_died)
         if request.console_size is not None:
             self._streams.resize(*request.console_size)
@@ -189,7 +189,7 @@ class Supervisor:
 
     def _init_died(self) -> None:
         self.phase = Phase.DRAINING
-        self._finished_at = format_time(time.time_ns())
+        self._finished_at = format_rfc3339(time.time_ns())
         assert self._spec is not None and self._cgroup is not None
         if not self._spec.linux.is_new("pid"):
             # With a PID namespace of its own the kernel has killed all the rest (pid_namespaces(7)).

@@ -1,4 +1,4 @@
-"""The zygote: a small process with one thread that has everything loaded, and forks a shim when it is asked to.
+"""The zygote: a small process with one thread that has everything loaded, and forks a shim on request.
 
 Owns the fork. Holds no state: when it is killed, running shims do not notice, and the engine starts another
 one. It ends with the engine's socket. Never imports asyncio or threading: a fork copies one thread only, and

@@ -12,6 +12,8 @@ import signal
 import socket
 import sys
 
+_MAX_FD = 2**31 - 1  # closerange is one close_range(2)
+
 # A shim's memory is what it allocates after the fork. With fixed thresholds glibc gives large blocks back at
 # once, instead of raising its thresholds with each of them (mallopt(3)).
 _ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
@@ -28,6 +30,9 @@ def main(arguments: list[str]) -> None:
         command = [sys.executable, "-I", "-S", script, str(engine.fileno())]
         sealed.exec_sealed(command, {"PATH": os.environ.get("PATH", os.defpath)} | _ALLOCATOR)
     engine.set_inheritable(False)
+    # Whatever else the engine's parent left open would live as long as the last container.
+    os.closerange(3, engine.fileno())
+    os.closerange(engine.fileno() + 1, _MAX_FD)
 
     from sampan.linux import processes
     from sampan.shim import zygote

@@ -24,10 +24,10 @@ from __future__ import annotations
 
 import codecs
 import json
-import time
 from dataclasses import dataclass
 
 from sampan import errors
+from sampan.wire.gotime import format_rfc3339
 
 PARTIAL_SIZE = 16 * 1024
 
@@ -51,13 +51,6 @@ def _replacement(error: UnicodeError) -> tuple[bytes, int]:
 codecs.register_error(_REPLACEMENT, _replacement)
 
 
-def format_time(nanoseconds: int) -> str:
-    """RFC3339Nano in UTC, as Go prints it: no trailing zeros in the fraction."""
-    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
-    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{text}.{fraction:09d}".rstrip("0").rstrip(".") + "Z"
-
-
 class LogEncoder:
     """Turns the bytes of one output stream of a container into log entries."""
 
@@ -76,13 +69,13 @@ class LogEncoder:
                 self._pending += data
                 return b""
             lines, self._pending = self._pending + data[:end], data[end:]
-            return self._frame(lines, format_time(nanoseconds))
-        return self._feed_long(self._pending + data, format_time(nanoseconds))
+            return self._frame(lines, format_rfc3339(nanoseconds))
+        return self._feed_long(self._pending + data, format_rfc3339(nanoseconds))
 
     def finish(self, nanoseconds: int) -> bytes:
         """The entry for the unfinished line at the end of the stream."""
         pending, self._pending = self._pending, b""
-        stamp, self._partial_time = self._partial_time or format_time(nanoseconds), None
+        stamp, self._partial_time = self._partial_time or format_rfc3339(nanoseconds), None
         return self._entry(pending, stamp) if pending else b""
 
     def _feed_long(self, data: bytes, now: str) -> bytes:
