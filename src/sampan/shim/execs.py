@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sampan import errors
-from sampan.runtime.launch import Launched, Stdio
+from sampan.runtime.launch import Launched, Options, Stdio
 from sampan.runtime.spec import Process as ProcessSpec
 from sampan.runtime.spec import parse_process
 from sampan.shim import protocol
@@ -31,7 +31,7 @@ from sampan.shim.streams import Streams
 # seconds.
 _MAX_UNTOLD = 64
 
-Launcher = Callable[[ProcessSpec, Stdio | None], Launched]
+Launcher = Callable[[ProcessSpec, Stdio | None, Options], Launched]
 
 
 @dataclass(slots=True, eq=False)
@@ -145,14 +145,15 @@ class Executions:
 
     @staticmethod
     def _launch(request: protocol.Exec, process: ProcessSpec, streams: Streams, launch: Launcher) -> Launched:
+        options = Options(user=request.user, groups=request.groups)
         # As moby for execs: the end of the client's input is the end of stdin.
         if request.terminal:
-            launched = launch(process, None)
+            launched = launch(process, None, options)
             assert launched.console is not None
             streams.open_terminal(launched.console, stdin_open=request.stdin_open, stdin_once=True)
             return launched
         ends = streams.open_pipes(stdin_open=request.stdin_open, stdin_once=True, discard=request.detach)
         try:
-            return launch(process, Stdio(ends.stdin, ends.stdout, ends.stderr))
+            return launch(process, Stdio(ends.stdin, ends.stdout, ends.stderr), options)
         finally:
             ends.close()

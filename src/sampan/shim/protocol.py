@@ -124,7 +124,8 @@ class Start:
     """Launch the container of DIR/config.json.
 
     `fds` names the descriptors that travel with the request, in order: "rootfs" (a detached mount),
-    "mount:/destination" (from open_tree) and "namespace:network" (an nsfs file).
+    "mount:/destination" (from open_tree) and "namespace:network" (an nsfs file). `user` ("name:group") is
+    looked up in the container's own files and replaces process.user; `groups` are further groups, by name.
     """
 
     OP: ClassVar[str] = "start"
@@ -135,6 +136,8 @@ class Start:
     stdin_once: bool = False
     log: LogPolicy | None = None
     network: Mapping[str, Any] | None = None  # see `network.NetworkPlan`
+    user: str | None = None
+    groups: tuple[str, ...] = ()
     fds: tuple[str, ...] = ()
 
     @classmethod
@@ -148,6 +151,8 @@ class Start:
             stdin_once=taken.flag("stdin_once"),
             log=None if log is None else LogPolicy.from_document(log),
             network=taken.optional("network", dict),
+            user=taken.optional("user", str),
+            groups=tuple(taken.list_of("groups", str)),
             fds=tuple(taken.list_of("fds", str)),
         )
 
@@ -199,7 +204,10 @@ class Attach:
 
 @dataclass(frozen=True, slots=True)
 class Exec:
-    """Run the process of DIR/process-`exec`.json in the container. With `detach`, its stdio is /dev/null."""
+    """Run the process of DIR/process-`exec`.json in the container, as `user` and `groups` say (see `Start`).
+
+    With `detach` and no terminal its stdio is /dev/null.
+    """
 
     OP: ClassVar[str] = "exec"
     fds: ClassVar[tuple[str, ...]] = ()
@@ -209,6 +217,8 @@ class Exec:
     console_size: tuple[int, int] | None = None
     stdin_open: bool = False
     detach: bool = False
+    user: str | None = None
+    groups: tuple[str, ...] = ()
 
     @classmethod
     def from_document(cls, taken: Document) -> Self:
@@ -219,6 +229,8 @@ class Exec:
             console_size=taken.size("console_size"),
             stdin_open=taken.flag("stdin_open"),
             detach=taken.flag("detach"),
+            user=taken.optional("user", str),
+            groups=tuple(taken.list_of("groups", str)),
         )
 
 
@@ -295,15 +307,17 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class StartResult:
-    """Answer to `Start`."""
+    """Answer to `Start`. `warnings`: what the runtime could not do, and need not fail for."""
 
     pid: int
     started_at: str
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def from_document(cls, document: object) -> Self:
         taken = Document("start result", document)
-        return cls(taken.required("pid", int), taken.required("started_at", str))
+        warnings = tuple(taken.list_of("warnings", str))
+        return cls(taken.required("pid", int), taken.required("started_at", str), warnings)
 
 
 @dataclass(frozen=True, slots=True)

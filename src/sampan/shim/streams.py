@@ -4,9 +4,8 @@ Owns our ends of the pipes or the terminal, the log encoders and the list of cli
 and for each exec. Knows no process: it is told when that has ended.
 
 Output is read from a pipe only while every client has room in its queue; so a slow client holds up the
-container just as a full pipe would, and nothing is lost or piled up. What a dead process left in its pipes is
-read without that limit (a pipe holds 1 MiB at most), so that exit code and log are final without waiting for
-any client.
+container just as a full pipe would, and nothing is lost or piled up. For what a dead process left in its
+pipes there is always room, so that exit code and log are final without waiting for any client.
 """
 
 from __future__ import annotations

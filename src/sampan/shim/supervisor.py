@@ -21,10 +21,12 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from sampan import errors
+from sampan.runtime import hooks
 from sampan.runtime.cgroups import Cgroup, open_cgroups
-from sampan.runtime.launch import Descriptors, Launched, Stdio, launch, launch_exec
+from sampan.runtime.launch import Descriptors, Launched, Options, Stdio, launch, launch_exec
 from sampan.runtime.spec import Process as ProcessSpec
 from sampan.runtime.spec import Spec, load
+from sampan.runtime.state import State
 from sampan.shim import attach, packets, protocol
 from sampan.shim.attach import AttachedClient
 from sampan.shim.control import Controllers
@@ -132,7 +134,7 @@ class Supervisor:
         if request.console_size is not None:
             self._streams.resize(*request.console_size)
         self._streams.begin()
-        return protocol.StartResult(launched.pid, self._started_at)
+        return protocol.StartResult(launched.pid, self._started_at, launched.warnings)
 
     def _launch(self, request: protocol.Start, fds: Mapping[str, int]) -> Launched:
         self._spec = spec = load(self._directory)
@@ -155,6 +157,7 @@ class Supervisor:
                 cgroup=cgroup,
                 prepare=None if network is None else network.create,
                 inside=None if network is None else network.configure,
+                options=Options(user=request.user, groups=request.groups),
             )
         finally:
             if ends is not None:
@@ -172,9 +175,11 @@ class Supervisor:
             raise self._wrong_phase()
         return protocol.ExecResult(self._execs.start(request, self._launch_exec))
 
-    def _launch_exec(self, process: ProcessSpec, stdio: Stdio | None) -> Launched:
+    def _launch_exec(self, process: ProcessSpec, stdio: Stdio | None, options: Options) -> Launched:
         assert self._process is not None and self._spec is not None and self._cgroup is not None
-        return launch_exec(self._process.pid, process, spec=self._spec, stdio=stdio, cgroup=self._cgroup)
+        return launch_exec(
+            self._process.pid, process, spec=self._spec, stdio=stdio, cgroup=self._cgroup, options=options
+        )
 
     def _addressed(self, exec_id: str | None) -> Process:
         """The process that a request is meant for."""
@@ -223,6 +228,7 @@ class Supervisor:
         self.phase = Phase.EXITED
         self._controllers.publish(exited)
         self._remove_cgroup()
+        self._run_poststop_hooks()
         self._release()
 
     def _release(self) -> None:
@@ -248,6 +254,14 @@ class Supervisor:
                 # It keeps the container's end from nobody; the engine removes what has no owner.
                 self._complain(f"remove cgroup: {error}\n")
             self._cgroup = None
+
+    def _run_poststop_hooks(self) -> None:
+        """A failure is no more than a warning (OCI runtime-spec, "Lifecycle", step 13)."""
+        spec = self._spec
+        if spec is not None and spec.hooks.poststop:
+            state = State(self._container, "stopped", 0, self._directory, spec.annotations).to_json()
+            for problem in hooks.run_all(spec.hooks.poststop, state):
+                self._complain(f"poststop hook: {problem}\n")
 
     # --- DIR ---
 
