@@ -1,0 +1,91 @@
+"""What every version of cgroups can do, and the values it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sampan.runtime.spec.resources import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class ViewedHierarchy:
+    """One v1 hierarchy, as a container is to see it: `name` of the folder, `options` of mount(8), `path` on the host."""
+
+    name: str
+    options: tuple[str, ...]
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupView:
+    """What has to be mounted on a container's /sys/fs/cgroup. Version 2 has but one hierarchy, and needs no more."""
+
+    version: int
+    hierarchies: tuple[ViewedHierarchy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counters of one cgroup, in bytes and nanoseconds. None: the host has no such controller, or no limit is set."""
+
+    memory_usage: int | None = None
+    memory_peak: int | None = None
+    memory_limit: int | None = None
+    memory_details: dict[str, int] = field(default_factory=dict)  # memory.stat
+    cpu_total: int | None = None
+    cpu_user: int | None = None
+    cpu_system: int | None = None
+    cpu_periods: int = 0
+    cpu_throttled_periods: int = 0
+    cpu_throttled_time: int = 0
+    pids_current: int | None = None
+    pids_limit: int | None = None
+    # "8:0" -> {"read": bytes, "write": bytes, "reads": operations, "writes": operations}
+    block_io: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+class Cgroup(Protocol):
+    """One cgroup. Every method may be called again; OSErrors name the file."""
+
+    @property
+    def path(self) -> str:
+        """As it was asked for: "/sampan/0123…"."""
+
+    @property
+    def takes_newborns(self) -> bool:
+        """Whether `descriptor` serves clone3: so `create` and `apply` have to come before the process."""
+
+    def exists(self) -> bool: ...
+
+    def create(self) -> None: ...
+
+    def apply(self, resources: Resources) -> None:
+        """Set limits. Raises InvalidArgument or Unsupported for one that this host cannot set."""
+
+    def attach(self, pid: int) -> None: ...
+
+    def descriptor(self) -> int | None:
+        """For CLONE_INTO_CGROUP: a new descriptor, that the caller closes; None unless it `takes_newborns`."""
+
+    def pids(self) -> list[int]:
+        """All processes in the cgroup and below."""
+
+    def kill(self, signal: int = 9) -> None:
+        """Signal all of them, including those that are being forked meanwhile."""
+
+    def freeze(self) -> None:
+        """Returns when all processes are stopped."""
+
+    def thaw(self) -> None: ...
+
+    def is_frozen(self) -> bool: ...
+
+    def stats(self) -> Stats: ...
+
+    def oom_kill_count(self) -> int: ...
+
+    def view(self) -> CgroupView: ...
+
+    def delete(self) -> None:
+        """Remove it; waits for processes that are just ending. Nothing happens if there is none."""

@@ -1,0 +1,165 @@
+"""The conversation between the process that starts a container and the new process, until `execve`.
+
+Owns its messages, their bytes and the order in which they may come. Knows nothing of what they make either side do.
+One packet of a SOCK_SEQPACKET pair is one message.
+
+Theory of operation
+===================
+
+The new process works through its plan; whenever it depends on its parent, the plan holds a barrier for a `Stage`,
+and the parent announces each stage once, in this order:
+
+    MAPPED     uid_map and gid_map are written: only with a new user namespace
+    PREPARED   `prepare` was called: the network interfaces exist
+    ATTACHED   the process is in its cgroup, with all its limits
+    HOOKED     the hooks prestart and createRuntime have run: only if there are any (answers `Mounted`)
+
+Meanwhile the parent reads:
+
+    Warned     something was not done that need not fail
+    Console    with a descriptor: the master of the container's terminal
+    Mounted    the mounts are made, the root is not yet changed
+    Ready      all is done; the process waits at the gate, or is about to execute the program
+    Failed     the last message: why the container cannot start
+
+After `Ready`, the end of the conversation means that execve(2) has succeeded (the socket closes by itself then), or
+that the program could not be loaded, which it has told on its own stderr, as runc does. Without `Ready` it means that
+the process was killed.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import socket
+from dataclasses import dataclass
+
+_MAX_PACKET = 64 * 1024
+
+
+class Stage(enum.Enum):
+    """What the parent announces."""
+
+    MAPPED = b"mapped"
+    PREPARED = b"prepared"
+    ATTACHED = b"attached"
+    HOOKED = b"hooked"
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    master: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    message: str
+    exit_code: int
+
+
+Message = Warned | Console | Mounted | Ready | Failed
+
+
+class Abandoned(Exception):
+    """The other side has gone."""
+
+
+class ParentChannel:
+    """The end of the process that starts the container."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+
+    def announce(self, stage: Stage) -> None:
+        # A process that has failed closes its end; why, it has written before: see `receive`.
+        try:
+            self._socket.send(stage.value, socket.MSG_NOSIGNAL)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def receive(self) -> Message | None:
+        """The next message; None at the end of the conversation."""
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(self._socket, _MAX_PACKET, 1, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            return None
+        if not packet:
+            return None
+        kind, *values = json.loads(packet)
+        if kind == "warned":
+            return Warned(values[0])
+        if kind == "console":
+            return Console(descriptors[0])
+        if kind == "mounted":
+            return Mounted()
+        if kind == "ready":
+            return Ready()
+        return Failed(values[0], values[1])
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class ChildChannel:
+    """The end of the new process."""
+
+    __slots__ = ("_reached", "_socket")
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._reached: set[Stage] = set()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def wait(self, stage: Stage) -> None:
+        """Wait until the parent has announced this stage. Raises `Abandoned` if the parent dies first."""
+        while stage not in self._reached:
+            packet = self._socket.recv(_MAX_PACKET)
+            if not packet:
+                raise Abandoned
+            self._reached.add(Stage(packet))
+
+    def warn(self, message: str) -> None:
+        self._send(["warned", message])
+
+    def console(self, master: int) -> None:
+        self._send(["console"], [master])
+
+    def mounted(self) -> None:
+        self._send(["mounted"])
+
+    def ready(self) -> None:
+        self._send(["ready"])
+
+    def fail(self, message: str, exit_code: int) -> None:
+        self._send(["failed", message, exit_code])
+
+    def _send(self, message: list[object], descriptors: list[int] | None = None) -> None:
+        packet = json.dumps(message).encode()[:_MAX_PACKET]
+        try:
+            socket.send_fds(self._socket, [packet], descriptors or [])
+        except (BrokenPipeError, ConnectionResetError):
+            raise Abandoned from None
+
+
+def open_channel() -> tuple[socket.socket, socket.socket]:
+    """Both ends, parent's first; each process wraps its own and closes the other."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)

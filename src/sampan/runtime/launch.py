@@ -1,0 +1,219 @@
+"""Starting a container's first process, and further ones in it: the library's front door.
+
+Owns the order of the parent's side; the parts are `newprocess` (clone3, cgroup, the conversation), `idmaps` and
+`hooks`, and what the new process does is in `plan`. The caller has to have one thread only, and is the parent of the new
+process: it waits for its end. Costs 4-6 ms in a warm process, and on cgroup v1 the wait for attaching.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+from sampan import errors
+from sampan.linux import processes
+from sampan.runtime import executor, hooks, idmaps, plan, seccomp_cache
+from sampan.runtime.cgroups import Cgroup
+from sampan.runtime.channel import Stage
+from sampan.runtime.newprocess import Launched, NewProcess
+from sampan.runtime.operations import go_error, start_failed
+from sampan.runtime.spec import Process, Spec
+from sampan.runtime.spec.linux import NAMESPACES
+from sampan.runtime.state import State
+
+__all__ = ["Descriptors", "Launched", "Options", "Stdio", "launch", "launch_exec"]
+
+# Namespaces that clone3 makes. Those of cgroups and time are made by the new process: see their operations.
+_CLONED = ("user", "pid", "network", "mount", "ipc", "uts")
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """What the caller has opened already. They stay the caller's.
+
+    `rootfs`: a detached mount that becomes the root, else the bundle's root.path is bound.
+    `mounts`: destination -> a detached mount (open_tree) to use instead of the mount's source.
+    `namespaces`: type ("network") -> an nsfs descriptor to join; the type has to be in linux.namespaces.
+    """
+
+    rootfs: int | None = None
+    mounts: Mapping[str, int] = field(default_factory=dict)
+    namespaces: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stdio:
+    """The streams of a process without a terminal; they stay the caller's."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What few callers care about.
+
+    `preserve_fds`: how many descriptors from 3 on the program inherits. `debug` is told the plan before it is done.
+    """
+
+    preserve_fds: int = 0
+    seccomp_cache: str = seccomp_cache.DIRECTORY
+    debug: Callable[[str], None] | None = None
+
+
+def launch(
+    spec: Spec,
+    bundle: str,
+    *,
+    container_id: str,
+    cgroup: Cgroup,
+    descriptors: Descriptors = Descriptors(),
+    stdio: Stdio | None = None,
+    user: str | None = None,
+    groups: Sequence[str] = (),
+    prepare: Callable[[int], None] | None = None,
+    inside: Callable[[], None] | None = None,
+    gate: int | None = None,
+    options: Options = Options(),
+) -> Launched:
+    """Start a container; returns when its program runs, or when it waits at the gate.
+
+    `user` is Docker's "name:group" and so on, resolved against the container's own files, in place of process.user;
+    "" is root with its groups. `groups` are further groups, by name or number.
+    `prepare(pid)` is called here, as soon as the namespaces exist; then `inside()` in the new process, in its network
+    namespace, with the host's mounts still there.
+    `gate` is a descriptor: the program starts when one byte can be read from it, and `launch` returns before that.
+
+    Raises StartFailed, and then nothing is left: no process, no cgroup.
+    """
+    bundle = os.path.abspath(bundle)
+    state = State(container_id, "creating", 0, bundle, spec.annotations, spec.oci_version)
+    operations = plan.plan_container(spec, state, cgroup.view(), _choices(spec, user, groups, options))
+    if options.debug is not None:
+        options.debug(executor.describe(operations))
+    with ExitStack() as stack:
+        namespaces = _open_namespaces(spec, descriptors, stack)
+        new = NewProcess(cgroup, stack)
+        context = new.context
+        context.bundle, context.rootfs, context.mount_sources = bundle, descriptors.rootfs, descriptors.mounts
+        context.namespaces, context.inside, context.gate = namespaces, inside, gate
+        context.stdio, context.preserve_fds = _streams(stdio), options.preserve_fds
+        flags = 0
+        for kind in _CLONED:
+            if spec.linux.is_new(kind) and kind not in namespaces:
+                flags |= NAMESPACES[kind][0]
+        new.prepare_cgroup(spec.linux.resources)
+        new.clone(operations, flags, namespaces.get("pid"))
+        if spec.linux.is_new("user"):
+            idmaps.write(new.pid, spec.linux.uid_mappings, spec.linux.gid_mappings)
+            new.announce(Stage.MAPPED)
+        _adjust_oom_score(new.pid, spec.process)
+        if prepare is not None:
+            _call(prepare, new.pid)
+        new.announce(Stage.PREPARED)
+        new.enter_cgroup(spec.linux.resources)
+        launched = new.follow(lambda: _run_runtime_hooks(spec, replace(state, pid=new.pid)))
+        if gate is None:
+            hooks.run(
+                "poststart", spec.hooks.poststart, replace(state, pid=new.pid, status="running").to_json()
+            )
+        new.succeeded()
+        return launched
+
+
+def launch_exec(
+    container: int,
+    process: Process,
+    *,
+    spec: Spec,
+    cgroup: Cgroup,
+    stdio: Stdio | None = None,
+    user: str | None = None,
+    groups: Sequence[str] = (),
+    options: Options = Options(),
+) -> Launched:
+    """Start a further process in a running container.
+
+    `container` is the pid of its first process, which must not be reused meanwhile: the caller is its parent, or has
+    looked. `spec` is the container's. Raises StartFailed, or Conflict if the container has ended.
+    """
+    operations = plan.plan_exec(spec, process, _choices(spec, user, groups, options))
+    with ExitStack() as stack:
+        try:
+            pidfd = processes.pidfd_open(container)
+            stack.callback(os.close, pidfd)
+            new = NewProcess(cgroup, stack)
+            new.context.container = pidfd
+            new.context.stdio, new.context.preserve_fds = _streams(stdio), options.preserve_fds
+            new.clone(operations, 0, pidfd if "pid" in spec.linux.namespaces else None)
+        except ProcessLookupError:
+            raise errors.Conflict("cannot exec in a stopped container") from None
+        _adjust_oom_score(new.pid, process)
+        new.enter_cgroup(None)
+        launched = new.follow(None)
+        new.succeeded()
+        return launched
+
+
+def _choices(spec: Spec, user: str | None, groups: Sequence[str], options: Options) -> plan.Choices:
+    program = None
+    if spec.linux.seccomp is not None:
+        profile = spec.linux.seccomp
+        try:
+            compiled = seccomp_cache.cached_filter(profile, options.seccomp_cache)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise errors.InvalidArgument(f"config.json: linux.seccomp: {error}") from error
+        program = plan.Filter(compiled, seccomp_cache.filter_flags(profile))
+    return plan.Choices(user, tuple(groups), options.preserve_fds, program)
+
+
+def _streams(stdio: Stdio | None) -> tuple[int, int, int] | None:
+    return None if stdio is None else (stdio.stdin, stdio.stdout, stdio.stderr)
+
+
+def _call(prepare: Callable[[int], None], pid: int) -> None:
+    try:
+        prepare(pid)
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        raise start_failed(f"error setting up the network: {what}{go_error(error)}") from error
+
+
+def _run_runtime_hooks(spec: Spec, state: State) -> None:
+    text = state.to_json()
+    hooks.run("prestart", spec.hooks.prestart, text)
+    hooks.run("createRuntime", spec.hooks.create_runtime, text)
+
+
+def _open_namespaces(spec: Spec, given: Descriptors, stack: ExitStack) -> dict[str, int]:
+    """Descriptors of all namespaces to join: those of the caller, and those that have a path."""
+    opened = dict(given.namespaces)
+    for kind in opened:
+        if kind not in spec.linux.namespaces:
+            raise errors.InvalidArgument(f"a {kind} namespace is given, but linux.namespaces has none")
+    for kind, path in spec.linux.namespaces.items():
+        if path is None or kind in opened:
+            continue
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise start_failed(f"failed to open the {kind} namespace {path}: {go_error(error)}") from error
+        stack.callback(os.close, fd)
+        opened[kind] = fd
+    return opened
+
+
+def _adjust_oom_score(pid: int, process: Process | None) -> None:
+    """By the parent: the process itself is non-dumpable, so in a user namespace it does not own its files in /proc."""
+    if process is None or process.oom_score_adj is None:
+        return
+    try:
+        with open(f"/proc/{pid}/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(str(process.oom_score_adj))
+    except OSError as error:
+        raise start_failed(
+            f"failed to set oom_score_adj to {process.oom_score_adj}: {go_error(error)}"
+        ) from error

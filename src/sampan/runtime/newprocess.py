@@ -1,0 +1,255 @@
+"""A process between clone3 and execve, from both sides.
+
+Owns clone3, the way into the cgroup, the conversation with the child, and, if anything fails, that neither process nor
+cgroup is left. Knows no specification but its limits, and no operation.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import NoReturn
+
+from sampan import errors
+from sampan.linux import files, processes
+from sampan.runtime import channel, executor
+from sampan.runtime.cgroups import Cgroup
+from sampan.runtime.channel import Stage
+from sampan.runtime.operations import Context, Operation, go_error, start_failed
+from sampan.runtime.operations.masks import open_null
+from sampan.runtime.spec import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A running process. `pidfd` and `console` (the terminal's master) are the caller's to close."""
+
+    pid: int
+    pidfd: int
+    console: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class NewProcess:
+    """One process on its way. Unless `succeeded` is called, leaving the stack undoes everything."""
+
+    def __init__(self, cgroup: Cgroup, stack: ExitStack) -> None:
+        self.pid = 0
+        self._pidfd = -1
+        self._cgroup = cgroup
+        self._made_cgroup = False
+        self._born_inside = False
+        self._console: int | None = None
+        self._done = False
+        parent_end, self._child_end = channel.open_channel()
+        self._channel = channel.ParentChannel(parent_end)
+        self.context = Context(channel.ChildChannel(self._child_end))
+        stack.callback(self._leave)
+
+    def prepare_cgroup(self, resources: Resources) -> None:
+        """Make sure that the cgroup is ours alone; make it now if the process can be born in it."""
+        found = self._cgroup.pids() if self._cgroup.exists() else []
+        if found:
+            raise errors.StartFailed(f"container's cgroup is not empty: {len(found)} process(es) found", 125)
+        self._made_cgroup = True
+        if self._cgroup.takes_newborns:
+            self._limit(resources)
+
+    def clone(self, operations: Sequence[Operation], flags: int, pid_namespace: int | None) -> None:
+        """Make the process, in new namespaces (`flags`), or born in an existing pid namespace."""
+        # The child inherits it: from its first instruction on, nobody inside may trace it or look through its files.
+        processes.set_dumpable(False)
+        with ExitStack() as restore:
+            if pid_namespace is not None:
+                own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+                restore.callback(os.close, own)
+                # Only children are affected (setns(2)), so the one that is born next.
+                processes.setns(pid_namespace, processes.CLONE_NEWPID)
+                restore.callback(processes.setns, own, processes.CLONE_NEWPID)
+            cgroup_fd = self._cgroup.descriptor()
+            if cgroup_fd is not None:
+                restore.callback(os.close, cgroup_fd)
+            pid, pidfd = self._clone3(flags, cgroup_fd)
+            if pid == 0:
+                _become(operations, self.context)
+            self.pid, self._pidfd = pid, pidfd
+        self._child_end.close()
+
+    def _clone3(self, flags: int, cgroup_fd: int | None) -> tuple[int, int]:
+        if cgroup_fd is None:
+            return processes.clone3(flags)
+        try:
+            made = processes.clone3(flags, cgroup_fd=cgroup_fd)
+        except OSError as error:
+            # EBUSY: an exec, and the container's init has handed controllers on to cgroups of its own.
+            if error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
+                raise
+            return processes.clone3(flags)
+        self._born_inside = True
+        return made
+
+    def announce(self, stage: Stage) -> None:
+        self._channel.announce(stage)
+
+    def enter_cgroup(self, resources: Resources | None) -> None:
+        """Put the process into its cgroup, unless it was born there, and tell it so. None: keep the limits."""
+        if resources is not None and not self._cgroup.takes_newborns:
+            self._limit(resources)
+        if not self._born_inside:
+            try:
+                self._cgroup.attach(self.pid)
+            except OSError as error:
+                # A process that has failed already cannot be attached: why it has failed is the better answer.
+                if error.errno != errno.ESRCH:
+                    raise start_failed(
+                        f"unable to apply cgroup configuration: {_cgroup_error(error)}"
+                    ) from error
+        self.announce(Stage.ATTACHED)
+
+    def _limit(self, resources: Resources) -> None:
+        try:
+            self._cgroup.create()
+        except OSError as error:
+            raise start_failed(f"unable to apply cgroup configuration: {_cgroup_error(error)}") from error
+        try:
+            self._cgroup.apply(resources)
+        except OSError as error:
+            raise start_failed(
+                f"error setting cgroup config for procHooks process: {_cgroup_error(error)}"
+            ) from error
+        except errors.InvalidArgument as error:
+            raise start_failed(
+                f"error setting cgroup config for procHooks process: {error.message}"
+            ) from error
+
+    def follow(self, run_hooks: Callable[[], None] | None) -> Launched:
+        """Take part in the conversation until the program runs, or the process waits at its gate."""
+        warnings: list[str] = []
+        ready = False
+        while not (ready and self.context.gate is not None):
+            message = self._channel.receive()
+            if message is None:
+                break
+            if isinstance(message, channel.Warned):
+                warnings.append(message.message)
+            elif isinstance(message, channel.Console):
+                self._console = message.master
+            elif isinstance(message, channel.Mounted):
+                if run_hooks is not None:
+                    run_hooks()
+                self.announce(Stage.HOOKED)
+            elif isinstance(message, channel.Ready):
+                ready = True
+            else:
+                raise errors.StartFailed(message.message, message.exit_code)
+        if not ready:
+            raise self._died()
+        return Launched(self.pid, self._pidfd, self._console, tuple(warnings))
+
+    def _died(self) -> errors.StartFailed:
+        """The process has gone without a word."""
+        code = _reap(self.pid, os.WNOHANG)
+        if code is None:
+            processes.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            code = _reap(self.pid, 0)
+        try:
+            was_oom = self._cgroup.oom_kill_count() > 0
+        except OSError:
+            was_oom = False
+        if was_oom:
+            return errors.StartFailed(
+                "unable to start container process: container init was OOM-killed (memory limit too low?)",
+                125,
+            )
+        return start_failed(f"the process ended with {code}")
+
+    def succeeded(self) -> None:
+        self._done = True
+
+    def _leave(self) -> None:
+        self._channel.close()
+        self._child_end.close()
+        if self._done:
+            return
+        if self._pidfd >= 0:
+            try:
+                processes.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            _reap(self.pid, 0)
+            os.close(self._pidfd)
+        if self._console is not None:
+            os.close(self._console)
+        if self._made_cgroup:
+            self._cgroup.kill()
+            self._cgroup.delete()
+
+
+def _cgroup_error(error: OSError) -> str:
+    return f"{error.filename or error.strerror}: {go_error(error)}"
+
+
+def _reap(pid: int, flags: int) -> int | None:
+    try:
+        waited, status = os.waitpid(pid, flags)
+    except ChildProcessError:
+        return 0  # by whoever waits for all children
+    return os.waitstatus_to_exitcode(status) if waited else None
+
+
+def _become(operations: Sequence[Operation], context: Context) -> NoReturn:
+    """The life of the new process. It must not return into the frames of its parent, nor run its clean-up."""
+    try:
+        try:
+            _let_go(context)
+            executor.run(operations, context)
+        except channel.Abandoned:
+            pass
+        except errors.SampanError as error:
+            _tell(context, error.message, getattr(error, "exit_code", 125))
+        except BaseException as error:
+            _tell(context, f"unable to start container process: {type(error).__name__}: {error}", 125)
+    finally:
+        os._exit(1)
+
+
+def _tell(context: Context, message: str, exit_code: int) -> None:
+    try:
+        context.channel.fail(message, exit_code)
+    except channel.Abandoned:
+        # Behind a gate there is no parent any more: the container's own stderr is all that is left.
+        os.write(2, f"{message}\n".encode())
+
+
+def _let_go(context: Context) -> None:
+    """Keep nothing of the parent but what the plan needs: no signal handlers, no descriptors."""
+    for number in signal.valid_signals():
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            # Python ignores SIGPIPE, and what is ignored stays so over execve.
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    if context.stdio is not None:
+        stdin, stdout, stderr = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in context.stdio)
+        context.stdio = (stdin, stdout, stderr)
+    context.null = open_null()
+    kept = {context.channel.fileno(), context.null, context.container}
+    kept.update(context.stdio or (), context.mount_sources.values(), context.namespaces.values())
+    kept.update(fd for fd in (context.rootfs, context.gate) if fd is not None)
+    kept.update(range(3 + context.preserve_fds))
+    _close_all_but(kept)
+
+
+def _close_all_but(kept: set[int]) -> None:
+    first = 3
+    for fd in sorted(kept):
+        if fd >= first:
+            if fd > first:
+                files.close_range(first, fd - 1, 0)
+            first = fd + 1
+    files.close_range(first, files.FD_MAX, 0)
+    files.close_range(3, files.FD_MAX, files.CLOSE_RANGE_CLOEXEC)

@@ -1,0 +1,95 @@
+"""Where the new process depends on its parent, or lets others have their turn."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+from dataclasses import dataclass, replace
+
+from sampan.runtime import hooks
+from sampan.runtime.channel import Abandoned, Stage
+from sampan.runtime.operations import Context, go_error, start_failed
+from sampan.runtime.spec import Hook
+from sampan.runtime.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    stage: Stage
+
+    def describe(self) -> str:
+        return f"wait until the parent has {self.stage.name.lower()} this process"
+
+    def execute(self, context: Context) -> None:
+        context.channel.wait(self.stage)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureNetwork:
+    """Let the caller's `inside` work in the new network namespace: addresses, routes."""
+
+    def describe(self) -> str:
+        return "configure the network from inside"
+
+    def execute(self, context: Context) -> None:
+        if context.inside is None:
+            return
+        try:
+            context.inside()
+        except OSError as error:
+            what = f"{error.filename}: " if error.filename else ""
+            raise start_failed(f"error setting up the network: {what}{go_error(error)}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitRuntimeHooks:
+    """The parent runs prestart and createRuntime hooks now: all is mounted, and the root is not changed yet."""
+
+    def describe(self) -> str:
+        return "let the parent run the hooks prestart and createRuntime"
+
+    def execute(self, context: Context) -> None:
+        context.channel.mounted()
+        context.channel.wait(Stage.HOOKED)
+
+
+@dataclass(frozen=True, slots=True)
+class RunHooks:
+    """Hooks that run in the container's namespaces: createContainer and startContainer."""
+
+    kind: str
+    hooks: tuple[Hook, ...]
+    state: State
+
+    def describe(self) -> str:
+        return f"run {len(self.hooks)} {self.kind} hooks"
+
+    def execute(self, context: Context) -> None:
+        # Inside, the process is known by its pid in the container.
+        hooks.run(self.kind, self.hooks, replace(self.state, pid=os.getpid()).to_json())
+
+
+@dataclass(frozen=True, slots=True)
+class PassGate:
+    """All that can fail is done: say so, and wait for the one byte that lets the program start."""
+
+    def describe(self) -> str:
+        return "wait at the gate"
+
+    def execute(self, context: Context) -> None:
+        context.channel.ready()
+        if context.gate is None:
+            return
+        # The gate may be a FIFO whose other end nobody has opened yet: poll waits for that, read would not.
+        poll = select.poll()
+        poll.register(context.gate, select.POLLIN)
+        poll.poll()
+        try:
+            opened = os.read(context.gate, 1)
+        except OSError as error:
+            if error.errno != errno.EAGAIN:
+                raise
+            opened = b""
+        if not opened:
+            raise Abandoned

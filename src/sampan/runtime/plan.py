@@ -1,0 +1,274 @@
+"""From a specification to the list of operations that carry it out: pure data, computed without root.
+
+Owns the order, which is most of what makes a runtime safe and fast:
+
+ *  Everything inside the root is made while the host's view is still there, by descriptors; then pivot_root.
+ *  What needs the parent waits for it as late as it can: attaching to a v1 cgroup may take 11 ms, and the mounts of
+    the container are made meanwhile. Only the view of the cgroups, and what lies over or under it, has to wait.
+ *  Privileges go last. Without no_new_privs the seccomp filter needs CAP_SYS_ADMIN, and so comes before the
+    capabilities go; with it, it comes last of all, so that it need not allow what we do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sampan import errors
+from sampan.linux import mounts as linux_mounts
+from sampan.runtime.cgroups import CgroupView
+from sampan.runtime.channel import Stage
+from sampan.runtime.operations import (
+    Operation,
+    barriers,
+    console,
+    devices,
+    masks,
+    namespaces,
+    process,
+    rootfs,
+)
+from sampan.runtime.operations.cgroup_mounts import MountCgroup
+from sampan.runtime.operations.mounts import BindMount, MountFilesystem, Remount
+from sampan.runtime.spec import Capabilities, Device, Mount, Process, Spec, sysctl_path
+from sampan.runtime.state import State
+
+DEFAULT_DEVICES = (
+    Device("/dev/null", "c", 1, 3),
+    Device("/dev/random", "c", 1, 8),
+    Device("/dev/full", "c", 1, 7),
+    Device("/dev/tty", "c", 5, 0),
+    Device("/dev/zero", "c", 1, 5),
+    Device("/dev/urandom", "c", 1, 9),
+)
+
+DEFAULT_LINKS = (
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/core", "/proc/kcore"),
+)
+
+# Files in /proc that callers may cover, one by one, as in runc (lxcfs does so).
+_COVERABLE = frozenset(
+    f"/proc/{name}"
+    for name in (
+        "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo net/dev"
+        " sys/kernel/ns_last_pid sys/crypto/fips_enabled"
+    ).split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A compiled seccomp filter and the flags to load it with."""
+
+    program: bytes
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the caller decides beside the specification. `user`: Docker's form, resolved inside; see `users`."""
+
+    user: str | None = None
+    groups: tuple[str, ...] = ()
+    preserve_fds: int = 0
+    filter: Filter | None = None
+
+
+def plan_container(spec: Spec, state: State, view: CgroupView, choices: Choices) -> tuple[Operation, ...]:
+    """What the first process of a container does, from its first instruction to `execve`."""
+    if spec.process is None:
+        raise errors.InvalidArgument("process property must not be empty")
+    early, late, late_paths = _mounts(spec, view)
+    early_masks, late_masks = _masks(spec, late_paths)
+    hooks = spec.hooks
+    operations: list[Operation] = [
+        *_begin(spec, state.id),
+        *early,
+        *_devices(spec),
+        *([console.OpenConsole(spec.process.console_size, bind=True)] if spec.process.terminal else []),
+        *early_masks,
+        barriers.Await(Stage.PREPARED),
+        barriers.ConfigureNetwork(),
+        *_kernel_settings(spec),
+        barriers.Await(Stage.ATTACHED),
+        *([namespaces.NewCgroupNamespace()] if spec.linux.is_new("cgroup") else []),
+        *late,
+        *late_masks,
+    ]
+    if hooks.prestart or hooks.create_runtime:
+        operations.append(barriers.AwaitRuntimeHooks())
+    if hooks.create_container:
+        operations.append(barriers.RunHooks("createContainer", hooks.create_container, state))
+    operations += [masks.VerifyMounts(), rootfs.PivotRoot()]
+    propagation = spec.linux.rootfs_propagation
+    if propagation is not None and propagation[0] in (linux_mounts.MS_SHARED, linux_mounts.MS_UNBINDABLE):
+        operations.append(rootfs.SetRootPropagation(*propagation))
+    if spec.root.readonly:
+        operations.append(rootfs.MakeRootReadOnly())
+    if spec.linux.personality is not None:
+        operations.append(process.SetPersonality(spec.linux.personality))
+    start_hooks = (
+        [barriers.RunHooks("startContainer", hooks.start_container, state)] if hooks.start_container else []
+    )
+    return (*operations, *_become(spec.process, choices, start_hooks))
+
+
+def plan_exec(spec: Spec, program: Process, choices: Choices) -> tuple[Operation, ...]:
+    """What a further process in a running container does."""
+    operations: list[Operation] = [
+        namespaces.NewSessionKeyring(None),
+        namespaces.EnterContainer(tuple(kind for kind in spec.linux.namespaces if kind != "pid")),
+    ]
+    if program.terminal:
+        operations.append(console.OpenConsole(program.console_size, bind=False))
+    if spec.linux.personality is not None:
+        operations.append(process.SetPersonality(spec.linux.personality))
+    operations.append(barriers.Await(Stage.ATTACHED))
+    return (*operations, *_become(program, choices, []))
+
+
+def _begin(spec: Spec, container_id: str) -> list[Operation]:
+    """The namespaces, and the root file system in the new mount namespace."""
+    linux = spec.linux
+    operations: list[Operation] = []
+    joined = tuple(kind for kind, path in linux.namespaces.items() if path is not None and kind != "pid")
+    if joined:
+        operations.append(namespaces.JoinNamespaces(joined))
+    # Unbindable comes at the end: a tree that cannot be bound could not be prepared either.
+    propagation = linux.rootfs_propagation
+    if propagation is None or propagation[0] == linux_mounts.MS_UNBINDABLE:
+        propagation = (linux_mounts.MS_SLAVE, True)
+    operations += [rootfs.PrepareNamespace(*propagation), rootfs.AttachRootfs(spec.root.path)]
+    if "user" in linux.namespaces:
+        # Only now: the bundle may lie where the container's root, an ordinary user outside, cannot go.
+        if linux.is_new("user"):
+            operations.append(barriers.Await(Stage.MAPPED))
+        operations.append(namespaces.BecomeNamespaceRoot())
+    operations.append(namespaces.NewSessionKeyring(container_id))
+    if linux.sysctl or spec.domainname or linux.time_offsets:
+        operations.append(namespaces.OpenProcfs())
+    if linux.is_new("time"):
+        operations.append(namespaces.NewTimeNamespace(linux.time_offsets))
+    return operations
+
+
+def _mounts(spec: Spec, view: CgroupView) -> tuple[list[Operation], list[Operation], list[str]]:
+    """The mounts that can be made at once, those that have to wait for the cgroup, and the latter's paths."""
+    propagation = spec.linux.rootfs_propagation
+    stays_shared = propagation is not None and propagation[0] == linux_mounts.MS_SHARED
+    namespaced = "cgroup" in spec.linux.namespaces
+    early: list[Operation] = []
+    late: list[Operation] = []
+    late_paths: list[str] = []
+    for mount in spec.mounts:
+        operation: Operation
+        is_cgroup = not mount.options.bind and mount.type in ("cgroup", "cgroup2")
+        if is_cgroup:
+            operation = MountCgroup(mount, view, namespaced)
+        elif mount.options.remount:
+            operation = Remount(mount)
+        elif mount.options.bind:
+            _check_below_proc(mount)
+            operation = BindMount(mount, stays_shared)
+        else:
+            _check_below_proc(mount)
+            operation = MountFilesystem(mount)
+        if is_cgroup or _related(mount.destination, late_paths):
+            late.append(operation)
+            late_paths.append(mount.destination)
+        else:
+            early.append(operation)
+    return early, late, late_paths
+
+
+def _related(path: str, others: Iterable[str]) -> bool:
+    """Whether one of the paths lies in, or over, the other."""
+    prefix = path.rstrip("/") + "/"
+    return any(prefix.startswith(other.rstrip("/") + "/") or other.startswith(prefix) for other in others)
+
+
+def _check_below_proc(mount: Mount) -> None:
+    """Refuse to cover procfs: we, and the container's own tools, rely on what is read there (CVE-2019-16884).
+
+    A bind on /proc itself is looked at when it is made: the host's procfs may be bound, as Docker's --pid=host does.
+    """
+    parts: list[str] = []
+    for part in mount.destination.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    path = "/" + "/".join(parts)
+    if path == "/proc" and not mount.options.bind and mount.type != "proc":
+        raise errors.InvalidArgument(f'"{path}" cannot be mounted because it is not of type proc')
+    if path.startswith("/proc/") and not (mount.options.bind and path in _COVERABLE):
+        raise errors.InvalidArgument(f'"{path}" cannot be mounted because it is inside /proc')
+
+
+def _devices(spec: Spec) -> list[Operation]:
+    """Nodes and links in /dev, unless the caller has bound a whole one."""
+    if any(mount.options.bind and mount.destination.rstrip("/") == "/dev" for mount in spec.mounts):
+        return []
+    given = {device.path for device in spec.linux.devices}
+    nodes = [device for device in DEFAULT_DEVICES if device.path not in given]
+    nodes += [device for device in spec.linux.devices if device.path != "/dev/ptmx"]
+    links = [devices.CreateLink(path, target) for path, target in DEFAULT_LINKS]
+    # Not a node: 5:2 in the container's /dev would open the host's devpts.
+    ptmx = devices.CreateLink("/dev/ptmx", "pts/ptmx", replace=True)
+    return [*(devices.CreateDevice(device) for device in nodes), ptmx, *links]
+
+
+def _masks(spec: Spec, late_paths: Sequence[str]) -> tuple[list[Operation], list[Operation]]:
+    """Masked and read-only paths, before and after the wait for the cgroup."""
+    linux = spec.linux
+    sides: tuple[list[Operation], list[Operation]] = ([], [])
+    for is_late, side in enumerate(sides):
+        hidden = tuple(path for path in linux.masked_paths if _related(path, late_paths) == bool(is_late))
+        fixed = tuple(path for path in linux.readonly_paths if _related(path, late_paths) == bool(is_late))
+        if fixed:
+            side.append(masks.MakePathsReadOnly(fixed))
+        if hidden:
+            side.append(masks.MaskPaths(hidden))
+    return sides
+
+
+def _kernel_settings(spec: Spec) -> list[Operation]:
+    operations: list[Operation] = []
+    if spec.hostname or spec.domainname:
+        operations.append(namespaces.SetHostname(spec.hostname, spec.domainname))
+    operations += [
+        namespaces.WriteSysctl(sysctl_path(name), value) for name, value in spec.linux.sysctl.items()
+    ]
+    return operations
+
+
+def _become(program: Process, choices: Choices, start_hooks: Sequence[Operation]) -> list[Operation]:
+    """From inside the container's root to its program: the same for the first process and for an exec."""
+    capabilities = program.capabilities or Capabilities()
+    environment = dict(entry.partition("=")[::2] for entry in program.env)
+    operations: list[Operation] = [
+        process.ConnectStreams(),
+        *([process.SetRlimits(program.rlimits)] if program.rlimits else []),
+        process.ResolveUser(program.user, choices.user, choices.groups, "HOME" not in environment),
+        process.OwnStreams(),
+        process.EnterDirectory(program.cwd),
+        *([process.SetNoNewPrivileges()] if program.no_new_privileges else []),
+        process.DropPrivileges(capabilities),
+        process.FindProgram(program.args[0], environment.get("PATH", "")),
+        barriers.PassGate(),
+    ]
+    if choices.preserve_fds:
+        operations.append(process.KeepDescriptors(choices.preserve_fds))
+    loading: list[Operation] = []
+    if choices.filter is not None:
+        loading.append(process.LoadSeccomp(choices.filter.program, choices.filter.flags))
+    giving_up = process.SetCapabilities(capabilities)
+    if program.no_new_privileges:
+        operations += [giving_up, *start_hooks, *loading]
+    else:
+        operations += [*loading, giving_up, *start_hooks]
+    return [*operations, process.Execute(program.args, program.env)]

@@ -1,0 +1,41 @@
+"""An interpreter that containers cannot write to.
+
+A process that starts a container, or joins one, is for a moment both this program and inside: a container that makes
+it execute /proc/self/exe can open the host's interpreter through that link and overwrite it (CVE-2019-5736). So the
+programs that do such work first replace themselves by the same interpreter, executed from a detached, read-only clone
+of its mount: writing through it fails with EROFS, whoever tries. One more start of the interpreter: 10 ms, once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from sampan.linux import files, mounts, processes
+
+
+def is_sealed() -> bool:
+    """Whether this process runs from a read-only mount."""
+    fd = os.open("/proc/self/exe", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return bool(os.fstatvfs(fd).f_flag & os.ST_RDONLY)
+    finally:
+        os.close(fd)
+
+
+def exec_sealed(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Execute `argv[0]`, an absolute path, from a read-only clone of its mount. Needs CAP_SYS_ADMIN."""
+    # The path may be a symlink (a virtual environment); the interpreter finds its library by argv[0].
+    flags = mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC
+    program = mounts.open_tree(os.path.realpath(argv[0]), flags)
+    mounts.mount_setattr("", dir_fd=program, flags=files.AT_EMPTY_PATH, attr_set=mounts.MOUNT_ATTR_RDONLY)
+    processes.execveat(program, list(argv), dict(env))
+    raise AssertionError("execveat has returned")
+
+
+def seal(arguments: Sequence[str]) -> None:
+    """Go on from a sealed interpreter: returns at once if this one is. `arguments` follow the interpreter's options."""
+    if not is_sealed():
+        exec_sealed([sys.executable, "-I", "-S", *arguments], os.environ)

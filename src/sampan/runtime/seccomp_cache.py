@@ -1,0 +1,81 @@
+"""Compiled seccomp filters on disk: compiling Docker's profile takes 3-15 ms, reading the result 0.1.
+
+A filter is found by the hash of its profile, the machine and the kernel release (a new kernel may know more system
+calls). The folder belongs to root alone: who can write there decides what containers may do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+from sampan import errors
+from sampan.linux import seccomp
+
+DIRECTORY = "/run/sampan-runtime/seccomp"
+
+# The greatest program that seccomp(2) takes is BPF_MAXINSNS instructions of 8 bytes.
+_MAX_PROGRAM = 4096 * 8
+
+_FLAGS = {
+    "SECCOMP_FILTER_FLAG_TSYNC": 1,
+    "SECCOMP_FILTER_FLAG_LOG": 2,
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
+}
+
+
+def filter_flags(profile: dict[str, object]) -> int:
+    """`flags` of a profile, for seccomp(2)."""
+    names = profile.get("flags") or []
+    if not isinstance(names, list):
+        raise errors.InvalidArgument("config.json: linux.seccomp.flags must be an array")
+    flags = 0
+    for name in names:
+        if name not in _FLAGS:
+            raise errors.InvalidArgument(f'config.json: linux.seccomp.flags: "{name}" is not known')
+        flags |= _FLAGS[name]
+    # TSYNC is for the threads of a process; ours has one, and with the flag a failure would look like a success.
+    return flags & ~_FLAGS["SECCOMP_FILTER_FLAG_TSYNC"]
+
+
+def cached_filter(profile: dict[str, object], directory: str = DIRECTORY) -> bytes:
+    """The program of a profile, compiled if it is not there yet. Works without the folder, only slower."""
+    host = os.uname()
+    key = json.dumps([host.machine, host.release, profile], sort_keys=True, separators=(",", ":"))
+    path = f"{directory}/{hashlib.sha256(key.encode()).hexdigest()}"
+    program = _read(path)
+    if program is None:
+        program = seccomp.compile_filter(profile)
+        _write(directory, path, program)
+    return program
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        found = os.fstat(fd)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            return None
+        program = os.read(fd, _MAX_PROGRAM + 1)
+    finally:
+        os.close(fd)
+    return program if program and len(program) <= _MAX_PROGRAM and len(program) % 8 == 0 else None
+
+
+def _write(directory: str, path: str, program: bytes) -> None:
+    beside = f"{path}.{os.getpid()}"
+    try:
+        os.makedirs(directory, 0o700, exist_ok=True)
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, program)
+        finally:
+            os.close(fd)
+        os.rename(beside, path)
+    except OSError:
+        pass  # a cache that cannot be written is no reason to start nothing

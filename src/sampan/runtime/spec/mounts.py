@@ -1,0 +1,181 @@
+"""`mounts` of config.json: the option words, sorted into what the kernel's mount calls take.
+
+Owns the table of words. A word that is not in it belongs to the file system (`size=64m`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sampan import errors
+from sampan.linux import mounts
+from sampan.runtime.spec.fields import Fields
+
+# word -> (attribute, set it?): each has a recursive twin with the prefix "r" (mount_setattr(2), AT_RECURSIVE).
+_ATTRIBUTES: dict[str, tuple[int, bool]] = {
+    "ro": (mounts.MOUNT_ATTR_RDONLY, True),
+    "rw": (mounts.MOUNT_ATTR_RDONLY, False),
+    "nosuid": (mounts.MOUNT_ATTR_NOSUID, True),
+    "suid": (mounts.MOUNT_ATTR_NOSUID, False),
+    "nodev": (mounts.MOUNT_ATTR_NODEV, True),
+    "dev": (mounts.MOUNT_ATTR_NODEV, False),
+    "noexec": (mounts.MOUNT_ATTR_NOEXEC, True),
+    "exec": (mounts.MOUNT_ATTR_NOEXEC, False),
+    "nodiratime": (mounts.MOUNT_ATTR_NODIRATIME, True),
+    "diratime": (mounts.MOUNT_ATTR_NODIRATIME, False),
+    "nosymfollow": (mounts.MOUNT_ATTR_NOSYMFOLLOW, True),
+    "symfollow": (mounts.MOUNT_ATTR_NOSYMFOLLOW, False),
+}
+
+# The access time modes are one field of three values. Relatime is 0, and what is left when a mode is switched off
+# (mount(2): the default since Linux 2.6.30).
+_ATIME: dict[str, int] = {
+    "noatime": mounts.MOUNT_ATTR_NOATIME,
+    "atime": mounts.MOUNT_ATTR_RELATIME,
+    "relatime": mounts.MOUNT_ATTR_RELATIME,
+    "norelatime": mounts.MOUNT_ATTR_RELATIME,
+    "strictatime": mounts.MOUNT_ATTR_STRICTATIME,
+    "nostrictatime": mounts.MOUNT_ATTR_RELATIME,
+}
+
+_PROPAGATION: dict[str, tuple[int, bool]] = {
+    "private": (mounts.MS_PRIVATE, False),
+    "rprivate": (mounts.MS_PRIVATE, True),
+    "shared": (mounts.MS_SHARED, False),
+    "rshared": (mounts.MS_SHARED, True),
+    "slave": (mounts.MS_SLAVE, False),
+    "rslave": (mounts.MS_SLAVE, True),
+    "unbindable": (mounts.MS_UNBINDABLE, False),
+    "runbindable": (mounts.MS_UNBINDABLE, True),
+}
+
+# Words for the superblock, as fsconfig(2) takes them: word -> flag, None where the word is the default.
+_SUPERBLOCK: dict[str, str | None] = {
+    "sync": "sync",
+    "async": "async",
+    "dirsync": "dirsync",
+    "lazytime": "lazytime",
+    "nolazytime": "nolazytime",
+    "mand": "mand",
+    "nomand": "nomand",
+    "iversion": "iversion",
+    "noiversion": "noiversion",
+    "silent": "silent",
+    "loud": None,
+    "defaults": None,
+}
+
+_NOT_YET = ("idmap", "ridmap")
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """Arguments of mount_setattr(2): attributes to set and to clear."""
+
+    to_set: int = 0
+    to_clear: int = 0
+
+    def changed(self, attribute: int, enable: bool) -> Attributes:
+        if enable:
+            return Attributes(self.to_set | attribute, self.to_clear & ~attribute)
+        return Attributes(self.to_set & ~attribute, self.to_clear | attribute)
+
+    def with_atime(self, mode: int) -> Attributes:
+        # mount_setattr(2): to change the access time mode, the whole field has to be cleared.
+        field = mounts.MOUNT_ATTR__ATIME
+        return Attributes(self.to_set & ~field | mode, self.to_clear | field)
+
+    def __bool__(self) -> bool:
+        return bool(self.to_set or self.to_clear)
+
+
+@dataclass(frozen=True, slots=True)
+class MountOptions:
+    """The option words of one mount, sorted."""
+
+    bind: bool = False
+    recursive_bind: bool = False
+    remount: bool = False
+    copy_up: bool = False
+    attributes: Attributes = Attributes()
+    recursive_attributes: Attributes = Attributes()
+    propagation: tuple[tuple[int, bool], ...] = ()  # (MS_SHARED …, recursive), applied in order
+    superblock: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+
+    @property
+    def read_only(self) -> bool:
+        return bool(self.attributes.to_set & mounts.MOUNT_ATTR_RDONLY)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One entry of `mounts`. `destination` is absolute; of a bind, `source` may be relative to the bundle."""
+
+    destination: str
+    source: str
+    type: str
+    options: MountOptions
+
+
+def parse_mount(fields: Fields) -> Mount:
+    fields.refuse("uidMappings", "gidMappings")
+    destination = fields.string("destination")
+    if not destination:
+        raise fields.fail("destination", "is required")
+    try:
+        options = parse_options(fields.strings("options"))
+    except errors.Unsupported as error:
+        raise errors.Unsupported(f"config.json: {fields.name('options')}: {error.message}") from None
+    kind = fields.string("type")
+    if not options.bind and not options.remount and kind in ("", "none", "bind"):
+        if kind != "bind":
+            raise fields.fail("type", "is required unless the mount is a bind")
+        # Like runc, since many callers write type "bind" with neither bind nor rbind.
+        options = parse_options(("bind", *fields.strings("options")))
+    if options.bind and not fields.string("source"):
+        raise fields.fail("source", "is required for a bind")
+    # A relative destination is deprecated; the specification counts it from "/".
+    return Mount("/" + destination.lstrip("/"), fields.string("source"), kind, options)
+
+
+def parse_options(words: tuple[str, ...]) -> MountOptions:
+    """Sort option words. Later words win over earlier ones, as in mount(8)."""
+    bind = recursive_bind = remount = copy_up = False
+    own, recursive = Attributes(), Attributes()
+    propagation, superblock, data = [], [], []
+    for word in words:
+        if word in _ATTRIBUTES:
+            own = own.changed(*_ATTRIBUTES[word])
+        elif word in _ATIME:
+            own = own.with_atime(_ATIME[word])
+        elif word in _PROPAGATION:
+            propagation.append(_PROPAGATION[word])
+        elif word in ("bind", "rbind"):
+            bind, recursive_bind = True, recursive_bind or word == "rbind"
+        elif word == "remount":
+            remount = True
+        elif word == "tmpcopyup":
+            copy_up = True
+        elif word in _SUPERBLOCK:
+            flag = _SUPERBLOCK[word]
+            superblock.extend([flag] if flag else [])
+        elif word in _NOT_YET:
+            raise errors.Unsupported(f"the mount option {word} is not supported yet")
+        elif word[:1] == "r" and word[1:] in _ATTRIBUTES:
+            recursive = recursive.changed(*_ATTRIBUTES[word[1:]])
+        elif word[:1] == "r" and word[1:] in _ATIME:
+            recursive = recursive.with_atime(_ATIME[word[1:]])
+        elif word:
+            data.append(word)
+    return MountOptions(
+        bind,
+        recursive_bind,
+        remount,
+        copy_up,
+        own,
+        recursive,
+        tuple(propagation),
+        tuple(superblock),
+        tuple(data),
+    )
