@@ -73,7 +73,7 @@ def be32(kind: int, value: int) -> bytes:
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
-    """The attributes in `data` by type, without flag bits. A truncated one ends the list, as in the kernel."""
+    """The attributes in `data` by type, without flag bits. A truncated one ends the list, as in Linux."""
     found: dict[int, bytes] = {}
     offset = 0
     while offset + _ATTRIBUTE.size <= len(data):
@@ -173,8 +173,8 @@ class NetlinkSocket:
     def batch(
         self, requests: list[tuple[int, int, bytes]], *, operation: str, path: str | None = None
     ) -> None:
-        """Send several messages (type, flags, body) in one datagram, and wait for the acknowledgement of each that
-        asks for one. The first error is raised, after all answers were read."""
+        """Send several messages (type, flags, body) in one datagram, and wait for the acknowledgement of
+        each that asks for one. The first error is raised, after all answers were read."""
         last = self._send([(kind, flags | NLM_F_REQUEST, body) for kind, flags, body in requests])
         first = last - len(requests) + 1
         awaited = {first + index for index, (_, flags, _) in enumerate(requests) if flags & NLM_F_ACK}

@@ -1,8 +1,8 @@
 """Links, addresses and routes, through rtnetlink(7).
 
-Owns the messages that Sampan needs and their answers as plain values. Knows no container and no policy. A
-request costs 10 to 30 µs; a pair of virtual Ethernet devices 0.4 ms when its far end is born in its namespace,
-where creating it here and moving it costs 30.
+Owns the messages that Sampan needs and their answers as plain values. Knows no container and no policy.
+A request costs 10 to 30 µs; a pair of virtual Ethernet devices 0.4 ms when its far end is born in its
+namespace, where creating it here and moving it costs 30.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class RouteSocket:
     # Changing
 
     def create_bridge(self, name: str, mac: str | None = None, mtu: int | None = None) -> None:
-        """Create a bridge, down. Without `mac` it takes its ports' lowest, and changes as they come and go."""
+        """Create a bridge, down. Without `mac` it takes its ports' lowest, which changes as they come."""
         parts = [text(IFLA_IFNAME, name), *_optional(mac, mtu)]
         parts.append(nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "bridge")))
         self._new_link(_link_body(*parts), "create bridge", name)
@@ -145,8 +145,8 @@ class RouteSocket:
         peer_mac: str | None = None,
         up: bool = True,
     ) -> None:
-        """Create a pair of virtual Ethernet devices in one message: this end up and in its bridge, the peer down
-        and born in its namespace. (veth_newlink() takes the peer's namespace from the peer's own attributes.)"""
+        """Create a pair of virtual Ethernet devices in one message: this end up and in its bridge, the peer
+        down and born in its namespace (veth_newlink() reads that from the peer's own attributes)."""
         parts = [text(IFLA_IFNAME, name), *_optional(None, mtu)]
         if master is not None:
             parts.append(u32(IFLA_MASTER, self.link(master).index))
@@ -168,8 +168,8 @@ class RouteSocket:
         self._netlink.change(RTM_DELLINK, body, operation="delete link", path=name)
 
     def add_address(self, name: str, address: str) -> None:
-        """Give a device an address, written with its prefix length; EEXIST if it is there. An IPv6 address can be
-        used at once, without duplicate address detection: who gives addresses out gives each once."""
+        """Give a device an address, written with its prefix length; EEXIST if it is there. An IPv6 address
+        can be used at once, without duplicate address detection: who gives them out gives each once."""
         body = self._address_body(name, address)
         flags = NLM_F_CREATE | NLM_F_EXCL
         self._netlink.change(RTM_NEWADDR, body, flags=flags, operation=f"add address {address}", path=name)
