@@ -39,6 +39,7 @@ DISCARD_LIMIT = 64 << 20
 reply.
 """
 DISCARD_SECONDS = 10
+LINGER_SECONDS = 2
 
 Dispatch = Callable[[Request], Awaitable[Reply]]
 
@@ -64,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._lost = False
         self._idle = True
         self._ending = False
+        self._discarding = False
         self._taken = False
         """The answer left HTTP behind: a hijacker wrote its own head."""
 
@@ -76,6 +78,8 @@ class Connection(asyncio.Protocol):
         self.task = self._loop.create_task(self._run(), name="connection")
 
     def data_received(self, data: bytes) -> None:
+        if self._discarding:
+            return
         self._h11.receive_data(data)
         self._unread += len(data)
         if self._arrival is not None:
@@ -135,7 +139,7 @@ class Connection(asyncio.Protocol):
                 return False
             request = head.parse(event, self, self._body(event))
         except h11.RemoteProtocolError as error:
-            self._transport.write(head.refusal(error))
+            await self._refuse(head.refusal(error))
             return False
         await self._answer(request)
         return await self._skip_body()
@@ -148,6 +152,18 @@ class Connection(asyncio.Protocol):
                 if deadline.when() is None:
                     deadline.reschedule(self._loop.time() + head.SECONDS)
         return event if isinstance(event, h11.Request) else None
+
+    async def _refuse(self, answer: bytes) -> None:
+        """Answer what is no request, and drop what else comes until the client has seen it.
+
+        Closing a socket with unread bytes in it resets the connection, and the answer would be lost.
+        """
+        self._transport.write(answer)
+        self._transport.write_eof()
+        self._discarding = True
+        async with asyncio.timeout(LINGER_SECONDS):
+            while not self._half_closed:
+                await self._arrive()
 
     def _body(self, event: h11.Request) -> Body:
         """The body that belongs to a head. An empty one is taken off h11 at once, so that a hijack finds it
@@ -255,6 +271,7 @@ class Connection(asyncio.Protocol):
             if event is h11.NEED_DATA:
                 if self._h11.they_are_waiting_for_100_continue:
                     self._write(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
+                    await self._flush()
                 await self._arrive()
             elif isinstance(event, h11.Data):
                 return bytes(event.data)

@@ -50,10 +50,15 @@ def _mismatch(message: str, name: str) -> str:
         return message
     expected = parts[1].split(" | ")[0]
     kind, target = _GO_KINDS.get(parts[3], parts[3]), _GO_TYPES.get(expected, expected)
-    path = parts[5].removeprefix("$").removesuffix("[...]") if len(parts) > 5 else ""
+    path = _without_indexes(parts[5].removeprefix("$")) if len(parts) > 5 else ""
     if not path:
         return f"json: cannot unmarshal {kind} into Go value of type {name}"
     return f"json: cannot unmarshal {kind} into Go struct field {name}{path} of type {target}"
+
+
+def _without_indexes(path: str) -> str:
+    """`.Mounts[0].Type` as `.Mounts.Type`: Go names fields, not elements."""
+    return "".join(piece.partition("]")[2] if index else piece for index, piece in enumerate(path.split("[")))
 
 
 def filters(text: str) -> dict[str, list[str]]:

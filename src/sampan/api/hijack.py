@@ -11,10 +11,13 @@ half-closes to end stdin.
 from __future__ import annotations
 
 import socket
+from collections.abc import Awaitable
 
-from sampan.api import head
+from sampan import errors
+from sampan.api import head, status
 from sampan.api.message import Request
 from sampan.api.versions import Version
+from sampan.wire import attach as frames
 
 RAW_STREAM = "application/vnd.docker.raw-stream"
 MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
@@ -29,11 +32,27 @@ def stream_type(version: Version, *, tty: bool) -> str:
 class HijackedRequest:
     """The engine's view of a client whose connection it may take (`sampan.engine.streams.HijackedClient`)."""
 
-    __slots__ = ("_request",)
+    __slots__ = ("_multiplexed", "_request")
 
     def __init__(self, request: Request) -> None:
         self._request = request
+        self._multiplexed: bool | None = None
+        """The form of the accepted stream; None before `accept`."""
         request.connection.stop_reading()
+
+    async def run(self, call: Awaitable[None]) -> None:
+        """Await the engine's call for this client. An error after `accept` goes into the stream, as in
+        moby.
+        """
+        try:
+            await call
+        except (errors.SampanError, OSError) as error:
+            if self._multiplexed is None:
+                raise
+            text = f"{status.message(error)}\r\n".encode()
+            await self._request.connection.take_over(
+                frames.encode(frames.STDERR, text) if self._multiplexed else text
+            )
 
     @property
     def early(self) -> bytes:
@@ -42,6 +61,7 @@ class HijackedRequest:
 
     async def accept(self, *, tty: bool) -> None:
         """Send the head of the answer; after this, only the stream follows."""
+        self._multiplexed = not tty
         if "upgrade" in self._request.headers:
             kind = stream_type(self._request.version, tty=tty)
             first = head.raw(

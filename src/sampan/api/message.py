@@ -84,7 +84,8 @@ class BodyFile:
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes (at least one), or all that is left when `size` is negative; b"" at the end.
 
-        Raises ClientGone, an OSError, when the client closed the connection in the middle.
+        Raises InvalidArgument when the body ends in the middle, ClientGone (an OSError) when its client is
+        lost.
         """
         if size < 0:
             return b"".join(iter(lambda: self.read(1 << 18), b""))

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 
 from sampan import errors
 from sampan.api import decoding
+from sampan.wire import gotime
 
 _FALSE = frozenset(("", "0", "no", "false", "none"))
+_HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 _INT64 = 1 << 63
 
 
@@ -27,16 +29,12 @@ def unquote(text: str, *, plus: bool = False) -> str:
     first, *pieces = text.split("%")
     decoded = bytearray(first.encode())
     for piece in pieces:
-        try:
-            decoded += bytes((int(piece[:2], 16),)) if piece[:2].isalnum() and len(piece) > 1 else _bad(piece)
-        except ValueError:
-            _bad(piece)
+        digits = piece[:2]
+        if len(digits) < 2 or not _HEXADECIMAL.issuperset(digits):
+            raise errors.InvalidArgument(f'invalid URL escape "%{digits}"')
+        decoded.append(int(digits, 16))
         decoded += piece[2:].encode()
     return decoded.decode(errors="replace")
-
-
-def _bad(piece: str) -> bytes:
-    raise errors.InvalidArgument(f'invalid URL escape "%{piece[:2]}"')
 
 
 class Query:
@@ -83,6 +81,16 @@ class Query:
         """A number, None when it is missing or empty."""
         value = self.text(name)
         return self._atoi(value) if value else None
+
+    def moment(self, name: str) -> int | None:
+        """A time as `since` and `until` give it, in nanoseconds since 1970; None when it is missing."""
+        value = self.text(name)
+        if not value:
+            return None
+        try:
+            return gotime.parse_unix(value)
+        except ValueError as error:
+            raise errors.InvalidArgument(str(error)) from None
 
     def filters(self) -> dict[str, list[str]]:
         """The `filters` parameter: name → values. Takes both forms: {"a": ["b"]} and {"a": {"b": true}}."""

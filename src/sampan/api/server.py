@@ -11,15 +11,13 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from sampan.api import addresses, routes
 from sampan.api.connection import Connection
 from sampan.api.message import Reply, Request
-from sampan.api.router import Router
+from sampan.api.router import Route, Router
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sampan.api.addresses import Address
     from sampan.engine.engine import Engine
 
 GRACE_SECONDS = 15.0
@@ -27,11 +25,13 @@ GRACE_SECONDS = 15.0
 
 
 class Server:
-    """A running server. Made by `serve`; `close` ends the listeners first, then the connections."""
+    """A server of `routes`. `listen` adds a socket; `close` ends the listeners first, then the
+    connections.
+    """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, routes: Iterable[Route]) -> None:
         self._engine = engine
-        self._router = Router(routes.ALL)
+        self._router = Router(routes)
         self._listeners: list[asyncio.Server] = []
         self._files: list[tuple[str, int]] = []
         self._connections: set[Connection] = set()
@@ -79,15 +79,3 @@ class Server:
             except OSError:
                 pass  # gone already
         self._files.clear()
-
-
-async def serve(engine: Engine, hosts: Iterable[Address], *, group: int | None = None) -> Server:
-    """Listen on all of `hosts`, or on none: an address that fails closes the others."""
-    server = Server(engine)
-    try:
-        for host in hosts:
-            await server.listen(addresses.listen(host, group=group))
-    except BaseException:
-        await server.close(0)
-        raise
-    return server

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from sampan.api.routes import system
+from sampan.api.routes import containers, execs, images, networks, system, unserved, volumes
 
-ALL = (*system.ROUTES,)
+# What is not served yet stands last: its patterns end where another module's `{name}` may begin.
+ALL = (
+    *system.ROUTES,
+    *containers.ROUTES,
+    *execs.ROUTES,
+    *images.ROUTES,
+    *networks.ROUTES,
+    *volumes.ROUTES,
+    *unserved.ROUTES,
+)
