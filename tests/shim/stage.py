@@ -272,10 +272,10 @@ class Client:
 
     def everything_framed(self) -> dict[int, bytes]:
         """The same of a multiplexed attach, by stream."""
-        output: dict[int, bytes] = {}
+        pieces: dict[int, list[bytes]] = {}
         for stream, data in Demultiplexer().feed(self.everything()):
-            output[stream] = output.get(stream, b"") + data
-        return output
+            pieces.setdefault(stream, []).append(data)
+        return {stream: b"".join(parts) for stream, parts in pieces.items()}
 
     def until(self, text: bytes) -> bytes:
         """Output up to and with `text`."""

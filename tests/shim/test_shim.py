@@ -96,13 +96,16 @@ def test_requests_in_the_wrong_phase(stage: Stage) -> None:
 
 
 def test_twenty_megabytes_are_complete_in_log_and_clients(stage: Stage) -> None:
-    shim = stage.spawn("seq 1 2700000; echo end >&2")
+    shim = stage.spawn("for i in $(seq 120); do seq -s ' ' $i 30000; seq 100; done; seq 100000; echo end >&2")
     clients = [shim.attach(str(number), multiplex=True) for number in range(2)]
     shim.start()
     with ThreadPoolExecutor() as threads:
         outputs = list(threads.map(Client.everything_framed, clients))
     assert shim.expect(protocol.Exited).exit_code == 0
-    expected = b"".join(b"%d\n" % number for number in range(1, 2700001))
+    numbers = [b"%d" % number for number in range(100_001)]
+    hundred = b"".join(b"%b\n" % number for number in numbers[1:101])
+    expected = b"".join(b" ".join(numbers[i:30001]) + b"\n" + hundred for i in range(1, 121))
+    expected += b"".join(b"%b\n" % number for number in numbers[1:])
     assert len(expected) > 20_000_000
     assert shim.logged() == expected
     assert outputs == [{1: expected, 2: b"end\n"}] * 2

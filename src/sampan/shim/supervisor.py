@@ -14,7 +14,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -355,7 +354,7 @@ def _become_independent() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for fd in (sys.__stdin__, sys.__stdout__, sys.__stderr__):
-        if fd is not None:
-            os.dup2(null, fd.fileno())
-    os.close(null)
+    for fd in range(3):
+        os.dup2(null, fd)
+    if null > 2:
+        os.close(null)
