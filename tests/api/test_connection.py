@@ -46,7 +46,7 @@ async def test_every_answer_carries_dockers_headers(harness: Harness) -> None:
     client.request("GET /nope")
     status, fields = await client.head()
     assert status == 404
-    assert fields["Api-Version"] == "1.51"
+    assert fields["Api-Version"] == "1.56"
     assert fields["Ostype"] == "linux"
     assert fields["Server"].startswith("Sampan/") and fields["Server"].endswith(" (linux)")
     assert await client.reader.readexactly(int(fields["Content-Length"])) == b'{"message":"page not found"}\n'

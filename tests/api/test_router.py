@@ -58,12 +58,12 @@ async def answer(asked: Request) -> str:
 @pytest.mark.parametrize(
     ("method", "path", "text"),
     [
-        ("GET", "/info", "/info  1.51"),
+        ("GET", "/info", "/info  1.56"),
         ("GET", "/v1.24/info", "/info  1.24"),
         ("GET", "/v1.41/images/busybox/json", "/images/busybox/json busybox 1.41"),
-        ("GET", "/images/r:5000/a@sha256:12/json", "/images/r:5000/a@sha256:12/json r:5000/a@sha256:12 1.51"),
-        ("DELETE", "/images/a/b", "/images/a/b a/b 1.51"),
-        ("DELETE", "/images/v1.24", "/images/v1.24 v1.24 1.51"),
+        ("GET", "/images/r:5000/a@sha256:12/json", "/images/r:5000/a@sha256:12/json r:5000/a@sha256:12 1.56"),
+        ("DELETE", "/images/a/b", "/images/a/b a/b 1.56"),
+        ("DELETE", "/images/v1.24", "/images/v1.24 v1.24 1.56"),
     ],
 )
 async def test_found(method: str, path: str, text: str) -> None:
@@ -93,9 +93,9 @@ async def test_page_not_found(method: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("/v1.99/info", "client version 1.99 is too new. Maximum supported API version is 1.51"),
-        ("/v2.0/info", "client version 2.0 is too new. Maximum supported API version is 1.51"),
-        ("/v1.51.1/info", "client version 1.51.1 is too new. Maximum supported API version is 1.51"),
+        ("/v1.99/info", "client version 1.99 is too new. Maximum supported API version is 1.56"),
+        ("/v2.0/info", "client version 2.0 is too new. Maximum supported API version is 1.56"),
+        ("/v1.56.1/info", "client version 1.56.1 is too new. Maximum supported API version is 1.56"),
         (
             "/v1.23/info",
             "client version 1.23 is too old. Minimum supported API version is 1.24, "

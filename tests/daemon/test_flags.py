@@ -41,8 +41,8 @@ def test_forms(arguments: list[str], given: dict[str, Value]) -> None:
         (["--", "extra"], '"sampan daemon" accepts no arguments.'),
         (["--userns-remap", "x"], "flag is not supported: --userns-remap"),
         (
-            ["--debug=oops"],
-            'invalid argument "oops" for "-D, --debug" flag: strconv.ParseBool: parsing "oops": invalid syntax',
+            ["--debug=x"],
+            'invalid argument "x" for "-D, --debug" flag: strconv.ParseBool: parsing "x": invalid syntax',
         ),
         (
             ["--mtu=abc"],

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 from sampan import errors
-from sampan.api import versions
+from sampan.api import gates
 from sampan.api.hijack import HijackedRequest, stream_type
 from sampan.api.message import (
     HIJACKED,
@@ -33,19 +33,18 @@ async def list_all(engine: Engine, request: Request) -> Reply:
     containers = await engine.containers.list(
         all=query.flag("all"), limit=query.integer("limit"), size=query.flag("size"), filters=query.filters()
     )
-    return json_response(versions.container_list(containers, request.version))
+    return json_response(gates.container_list(containers, request.version))
 
 
 async def create(engine: Engine, request: Request) -> Reply:
     body = await request.json(ContainerCreate, required=True)
-    versions.container_create(body, request.version)
     platform = request.query.text("platform") if request.at_least(1, 41) else ""
     return json_response(await engine.containers.create(request.query.text("name"), body, platform), 201)
 
 
 async def inspect(engine: Engine, request: Request) -> Reply:
     container = await engine.containers.inspect(request.name, size=request.query.flag("size"))
-    return json_response(versions.container(container, request.version))
+    return json_response(gates.container(container, request.version))
 
 
 async def top(engine: Engine, request: Request) -> Reply:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sampan import errors
-from sampan.api import status, versions
+from sampan.api import gates, status
 from sampan.api.message import TAR, Reply, Request, Response, Stream, json_response
 from sampan.api.router import Route
 
@@ -22,7 +22,7 @@ _log = logging.getLogger("sampan.api")
 async def list_all(engine: Engine, request: Request) -> Reply:
     query = request.query
     images = await engine.images.list(all=query.flag("all"), filters=query.filters())
-    return json_response(versions.image_list(images, request.version))
+    return json_response(gates.image_list(images, request.version))
 
 
 async def create(engine: Engine, request: Request) -> Reply:
@@ -46,7 +46,7 @@ async def create(engine: Engine, request: Request) -> Reply:
 
 async def load(engine: Engine, request: Request) -> Reply:
     """From here on errors are lines of the stream: the archive is read while progress is told."""
-    return Stream(_progress(engine.images.load(request.body.file())))
+    return Stream(_progress(engine.images.load(request.body.file(), quiet=request.query.flag("quiet"))))
 
 
 async def _one(line: dict[str, object]) -> AsyncIterator[dict[str, object]]:
@@ -73,7 +73,9 @@ async def save(engine: Engine, request: Request) -> Reply:
 
 
 async def inspect(engine: Engine, request: Request) -> Reply:
-    return json_response(versions.image(await engine.images.inspect(request.name), request.version))
+    legacy = request.version < gates.LEGACY_IMAGE_BEFORE
+    image = await engine.images.inspect(request.name, legacy=legacy)
+    return json_response(gates.image(image, request.version))
 
 
 async def history(engine: Engine, request: Request) -> Reply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sampan.api import versions
+from sampan.api import gates
 from sampan.api.message import Reply, Request, json_response
 from sampan.api.router import Route
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 async def list_all(engine: Engine, request: Request) -> Reply:
     networks = await engine.networks.list(request.query.filters())
-    return json_response([versions.network(network, request.version) for network in networks])
+    return json_response([gates.network(network, request.version) for network in networks])
 
 
 async def inspect(engine: Engine, request: Request) -> Reply:
-    return json_response(versions.network(await engine.networks.inspect(request.name), request.version))
+    return json_response(gates.network(await engine.networks.inspect(request.name), request.version))
 
 
 ROUTES = (
