@@ -72,3 +72,8 @@ def memfd_seal(fd: int) -> None:
     except OSError as error:
         assert error.errno is not None
         raise OSError(error.errno, f"fcntl(F_ADD_SEALS): {os.strerror(error.errno)}") from None
+
+
+def syncfs(fd: int) -> None:
+    """Wait until everything written to the file system that `fd` is on has reached the disk: syncfs(2)."""
+    checked(syscall(NUMBERS["syncfs"], fd), "syncfs")

@@ -39,6 +39,7 @@ _NUMBERS = {
     "seccomp": (317, 277),
     "setns": (308, 268),
     "statx": (332, 291),
+    "syncfs": (306, 267),
     "umount2": (166, 39),
     "unshare": (272, 97),
 }
