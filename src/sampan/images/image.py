@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sampan import errors
-from sampan.wire import digest
+from sampan.wire import digest, gotime
 
 MAX_CONFIG_BYTES = 8 << 20
 """Nobody's configuration is this long; a longer one would be held in memory for a hostile archive."""
+
+ZERO_TIME_NS = gotime.parse_rfc3339("0001-01-01T00:00:00Z")
+"""Go's zero time: what Docker has for an image that does not say when it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +113,11 @@ def chain_ids_of(diff_ids: list[str]) -> tuple[str, ...]:
     for diff_id in diff_ids:
         chain.append(digest.chain_id(chain[-1] if chain else None, diff_id))
     return tuple(chain)
+
+
+def created_ns(config: dict[str, Any]) -> int:
+    """Return the moment of creation in nanoseconds since 1970; Docker takes a missing one for the year 1."""
+    try:
+        return gotime.parse_rfc3339(config.get("created") or "")
+    except ValueError:
+        return ZERO_TIME_NS

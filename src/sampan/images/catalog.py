@@ -1,0 +1,282 @@
+"""The catalog: which images, names and layers there are, in the `image_` tables of the database.
+
+Owns the tables, their migrations and every SQL statement of this library. Each public method is one transaction,
+and safe from any thread: one connection, one lock, nothing slow inside. A row is the truth: a blob or a layer's
+folder without its row is garbage, and is written before its row.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sampan.images.layers import Layer
+
+_COMPONENT = "images"
+_MIGRATIONS = (
+    """
+    CREATE TABLE image_images (
+        id TEXT PRIMARY KEY,
+        parent TEXT,
+        created INTEGER NOT NULL,   -- nanoseconds since 1970: what lists are sorted by
+        last_tagged INTEGER         -- the same, or NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX image_images_parent ON image_images (parent);
+    CREATE TABLE image_names (
+        name TEXT PRIMARY KEY,      -- docker.io/library/busybox:latest, or …@sha256:…
+        image TEXT NOT NULL REFERENCES image_images (id)
+    ) WITHOUT ROWID;
+    CREATE INDEX image_names_image ON image_names (image);
+    CREATE TABLE image_layers (
+        chain_id TEXT PRIMARY KEY,
+        parent TEXT,
+        diff_id TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        tar_size INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX image_layers_parent ON image_layers (parent);
+    CREATE TABLE image_tops (       -- what stands on which layer: images and containers' writable layers
+        kind TEXT NOT NULL,         -- 'image' or 'writable'
+        id TEXT NOT NULL,
+        chain_id TEXT REFERENCES image_layers (chain_id),
+        PRIMARY KEY (kind, id)
+    ) WITHOUT ROWID;
+    CREATE INDEX image_tops_chain_id ON image_tops (chain_id);
+    """,
+)
+_IMAGE, _WRITABLE = "image", "writable"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """What the catalog knows of an image besides its configuration."""
+
+    id: str
+    parent: str | None
+    created: int
+    last_tagged: int | None
+
+
+class Catalog:
+    """The tables, through a connection of their own."""
+
+    def __init__(self, database: str) -> None:
+        self._lock = threading.RLock()
+        self._connection = sqlite3.connect(
+            database, isolation_level=None, check_same_thread=False, timeout=30
+        )
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute("PRAGMA foreign_keys=ON")
+        self._migrate()
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Join several calls into one change: all of it happens, or nothing."""
+        with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _migrate(self) -> None:
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
+        )
+        with self.transaction():
+            row = self._one("SELECT version FROM schema_versions WHERE component = ?", _COMPONENT)
+            done = row[0] if row else 0
+            for script in _MIGRATIONS[done:]:
+                for statement in script.split(";\n"):
+                    if statement.strip():
+                        self._connection.execute(statement)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO schema_versions VALUES (?, ?)", (_COMPONENT, len(_MIGRATIONS))
+            )
+
+    # Images
+
+    def add_image(self, image_id: str, created: int, top_layer: str | None, parent: str | None) -> bool:
+        """Add an image whose layers are there; False if it is known already."""
+        with self.transaction():
+            if self.image(image_id) is not None:
+                return False
+            self._run("INSERT INTO image_images VALUES (?, ?, ?, NULL)", image_id, parent, created)
+            self._run("INSERT INTO image_tops VALUES (?, ?, ?)", _IMAGE, image_id, top_layer)
+            return True
+
+    def set_parent(self, image_id: str, parent: str) -> None:
+        """Say which image this one was built on."""
+        with self.transaction():
+            self._run("UPDATE image_images SET parent = ? WHERE id = ?", parent, image_id)
+
+    def remove_image(self, image_id: str) -> None:
+        """Remove an image and its names; its children become orphans."""
+        with self.transaction():
+            self._run("DELETE FROM image_names WHERE image = ?", image_id)
+            self._run("DELETE FROM image_tops WHERE kind = ? AND id = ?", _IMAGE, image_id)
+            self._run("DELETE FROM image_images WHERE id = ?", image_id)
+
+    def image(self, image_id: str) -> ImageRow | None:
+        """Return an image by its full id."""
+        row = self._one("SELECT id, parent, created, last_tagged FROM image_images WHERE id = ?", image_id)
+        return ImageRow(*row) if row else None
+
+    def images(self) -> list[ImageRow]:
+        """Return all images, newest first."""
+        rows = self._all(
+            "SELECT id, parent, created, last_tagged FROM image_images ORDER BY created DESC, id"
+        )
+        return [ImageRow(*row) for row in rows]
+
+    def image_count(self) -> int:
+        """Return how many images there are."""
+        row = self._one("SELECT count(*) FROM image_images")
+        return int(row[0]) if row else 0
+
+    def ids_with_prefix(self, prefix: str) -> list[str]:
+        """Return up to two ids that begin like this: one, several, or none is all that matters."""
+        query = "SELECT id FROM image_images WHERE id >= ? AND id < ? ORDER BY id LIMIT 2"
+        return [row[0] for row in self._all(query, prefix, prefix + "g")]
+
+    def children(self, image_id: str) -> list[str]:
+        """Return the images that were built on this one."""
+        return [row[0] for row in self._all("SELECT id FROM image_images WHERE parent = ?", image_id)]
+
+    # Names
+
+    def set_name(self, name: str, image_id: str, now: int) -> str | None:
+        """Give an image a name; returns the image that had it, if it was another."""
+        with self.transaction():
+            before = self.named(name)
+            self._run("INSERT OR REPLACE INTO image_names VALUES (?, ?)", name, image_id)
+            self._run("UPDATE image_images SET last_tagged = ? WHERE id = ?", now, image_id)
+            return before if before != image_id else None
+
+    def remove_name(self, name: str) -> None:
+        """Take a name away."""
+        with self.transaction():
+            self._run("DELETE FROM image_names WHERE name = ?", name)
+
+    def named(self, name: str) -> str | None:
+        """Return the id of the image with this name."""
+        row = self._one("SELECT image FROM image_names WHERE name = ?", name)
+        return row[0] if row else None
+
+    def names(self, image_id: str) -> list[str]:
+        """Return an image's names, sorted."""
+        return [
+            row[0]
+            for row in self._all("SELECT name FROM image_names WHERE image = ? ORDER BY name", image_id)
+        ]
+
+    def all_names(self) -> dict[str, list[str]]:
+        """Return the names of every image that has some, sorted."""
+        names: dict[str, list[str]] = {}
+        for name, image_id in self._all("SELECT name, image FROM image_names ORDER BY name"):
+            names.setdefault(image_id, []).append(name)
+        return names
+
+    # Layers
+
+    def add_layer(self, layer: Layer) -> None:
+        """Add a layer that the driver holds."""
+        with self.transaction():
+            self._run(
+                "INSERT OR IGNORE INTO image_layers VALUES (?, ?, ?, ?, ?)",
+                layer.chain_id,
+                layer.parent,
+                layer.diff_id,
+                layer.size,
+                layer.tar_size,
+            )
+
+    def layer(self, chain_id: str) -> Layer | None:
+        """Return a layer."""
+        query = "SELECT chain_id, diff_id, parent, size, tar_size FROM image_layers WHERE chain_id = ?"
+        row = self._one(query, chain_id)
+        return Layer(*row) if row else None
+
+    def layers(self) -> dict[str, Layer]:
+        """Return all layers by chain id."""
+        rows = self._all("SELECT chain_id, diff_id, parent, size, tar_size FROM image_layers")
+        return {row[0]: Layer(*row) for row in rows}
+
+    def forget_unused_layers(self, top: str | None, kept: Sequence[str]) -> list[str]:
+        """Remove the rows of a chain from its top down to the first layer that something needs.
+
+        `kept` are layers in use by work in progress. Returns the chain ids, top first, for the driver to remove.
+        """
+        forgotten: list[str] = []
+        with self.transaction():
+            while top is not None and top not in kept and not self._is_needed(top):
+                layer = self.layer(top)
+                if layer is None:
+                    break
+                self._run("DELETE FROM image_layers WHERE chain_id = ?", top)
+                forgotten.append(top)
+                top = layer.parent
+        return forgotten
+
+    def unused_tops(self) -> list[str]:
+        """Return the layers that nothing stands on: left by work that was killed."""
+        query = """
+            SELECT chain_id FROM image_layers AS one
+            WHERE NOT EXISTS (SELECT 1 FROM image_tops WHERE chain_id = one.chain_id)
+              AND NOT EXISTS (SELECT 1 FROM image_layers WHERE parent = one.chain_id)
+        """
+        return [row[0] for row in self._all(query)]
+
+    def _is_needed(self, chain_id: str) -> bool:
+        row = self._one(
+            "SELECT EXISTS (SELECT 1 FROM image_tops WHERE chain_id = ?1)"
+            " OR EXISTS (SELECT 1 FROM image_layers WHERE parent = ?1)",
+            chain_id,
+        )
+        return bool(row and row[0])
+
+    # Writable layers
+
+    def add_writable(self, container_id: str, chain_id: str | None) -> None:
+        """Note that a container stands on a layer, before its writable layer is made."""
+        with self.transaction():
+            self._run("INSERT OR REPLACE INTO image_tops VALUES (?, ?, ?)", _WRITABLE, container_id, chain_id)
+
+    def remove_writable(self, container_id: str) -> str | None:
+        """Forget a container; returns the layer that it stood on."""
+        with self.transaction():
+            query = "SELECT chain_id FROM image_tops WHERE kind = ? AND id = ?"
+            row = self._one(query, _WRITABLE, container_id)
+            self._run("DELETE FROM image_tops WHERE kind = ? AND id = ?", _WRITABLE, container_id)
+            return row[0] if row else None
+
+    def writables(self) -> list[str]:
+        """Return the containers that have a writable layer."""
+        return [row[0] for row in self._all("SELECT id FROM image_tops WHERE kind = ?", _WRITABLE)]
+
+    # SQLite
+
+    def _run(self, query: str, *values: str | int | None) -> None:
+        self._connection.execute(query, values)
+
+    def _one(self, query: str, *values: str | int) -> tuple[str | int | None, ...] | None:
+        rows = self._all(query, *values)
+        return rows[0] if rows else None
+
+    def _all(self, query: str, *values: str | int) -> list[tuple[str | int | None, ...]]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
