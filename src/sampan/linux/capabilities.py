@@ -77,7 +77,7 @@ def mask(names: Iterable[str]) -> int:
 
 
 def in_bounding(capability: int) -> bool:
-    """Whether the bounding set holds a capability; EINVAL if there is no such one: PR_CAPBSET_READ(2const)."""
+    """Whether the bounding set has a capability; EINVAL if there is no such one: PR_CAPBSET_READ(2const)."""
     return bool(prctl("PR_CAPBSET_READ", _PR_CAPBSET_READ, capability))
 
 
