@@ -1,13 +1,13 @@
 """The conversation between the process that starts a container and the new process, until `execve`.
 
-Owns its messages, their bytes and the order in which they may come. Knows nothing of what they make either side do.
-One packet of a SOCK_SEQPACKET pair is one message.
+Owns its messages, their bytes and the order in which they may come. Knows nothing of what they make either
+side do. One packet of a SOCK_SEQPACKET pair is one message.
 
 Theory of operation
 ===================
 
-The new process works through its plan; whenever it depends on its parent, the plan holds a barrier for a `Stage`,
-and the parent announces each stage once, in this order:
+The new process works through its plan; whenever it depends on its parent, the plan holds a barrier for a
+`Stage`, and the parent announces each stage once, in this order:
 
     MAPPED     uid_map and gid_map are written: only with a new user namespace
     PREPARED   `prepare` was called: the network interfaces exist
@@ -22,9 +22,9 @@ Meanwhile the parent reads:
     Ready      all is done; the process waits at the gate, or is about to execute the program
     Failed     the last message: why the container cannot start
 
-After `Ready`, the end of the conversation means that execve(2) has succeeded (the socket closes by itself then), or
-that the program could not be loaded, which it has told on its own stderr, as runc does. Without `Ready` it means that
-the process was killed.
+After `Ready`, the end of the conversation means that execve(2) has succeeded (the socket closes by itself
+then), or that the program could not be loaded, which it has told on its own stderr, as runc does. Without
+`Ready` it means that the process was killed.
 """
 
 from __future__ import annotations

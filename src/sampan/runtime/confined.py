@@ -1,9 +1,9 @@
 """Paths of a container, resolved inside its root and nowhere else.
 
-Owns the only way in which the runtime turns a path of an image or of config.json into a file: from the descriptor
-of the root, by openat2(2) with RESOLVE_IN_ROOT, and, where something has to be created, component by component with
-a descriptor for each. A name is never looked up twice, so swapping a folder for a symlink changes nothing
-(CVE-2021-30465, CVE-2024-45310). Must not know what the files are for.
+Owns the only way in which the runtime turns a path of an image or of config.json into a file: from the
+descriptor of the root, by openat2(2) with RESOLVE_IN_ROOT, and, where something has to be created, component
+by component with a descriptor for each. A name is never looked up twice, so swapping a folder for a symlink
+changes nothing (CVE-2021-30465, CVE-2024-45310). Must not know what the files are for.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Root:
     def open_plain_directory(self, path: str) -> int:
         """Open a folder whose path holds no symlink at all, creating what is missing.
 
-        For /dev, /proc and /sys: an image in which one of them leads elsewhere gets its mounts, device nodes and
-        masks where they protect nothing (CVE-2023-27561, CVE-2026-41579).
+        For /dev, /proc and /sys: an image in which one of them leads elsewhere gets its mounts, device nodes
+        and masks where they protect nothing (CVE-2023-27561, CVE-2026-41579).
         """
         try:
             return self.open(path, os.O_PATH | os.O_DIRECTORY, files.RESOLVE_NO_SYMLINKS)

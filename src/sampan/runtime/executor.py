@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sampan.runtime.operations import Context, Operation, go_error, start_failed
+from sampan.runtime.gotext import go_error
+from sampan.runtime.operations import Context, Operation, start_failed
 
 
 def run(operations: Iterable[Operation], context: Context) -> None:
@@ -15,9 +16,7 @@ def run(operations: Iterable[Operation], context: Context) -> None:
         try:
             operation.execute(context)
         except OSError as error:
-            raise start_failed(
-                f"{operation.describe()}: {error.strerror and go_error(error) or error}"
-            ) from error
+            raise start_failed(f"{operation.describe()}: {go_error(error)}") from error
 
 
 def describe(operations: Iterable[Operation]) -> str:

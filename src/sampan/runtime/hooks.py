@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from sampan import errors
 from sampan.linux import processes
+from sampan.runtime.gotext import go_error
 from sampan.runtime.spec import Hook
 
 
@@ -27,7 +28,9 @@ def run(kind: str, hooks: Sequence[Hook], state: str) -> None:
 
 
 def run_all(hooks: Sequence[Hook], state: str) -> list[str]:
-    """Run every one of them, whatever the others do; tell what went wrong: poststop hooks cannot stop a delete."""
+    """Run every one of them, whatever the others do; tell what went wrong: poststop hooks cannot stop a
+    delete.
+    """
     problems = (_run_one(hook, state) for hook in hooks)
     return [problem for problem in problems if problem]
 
@@ -52,7 +55,7 @@ def _run_one(hook: Hook, state: str) -> str | None:
                 setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
             )
         except OSError as error:
-            return f"fork/exec {hook.path}: {os.strerror(error.errno).lower()}"
+            return f"fork/exec {hook.path}: {go_error(error)}"
         os.close(reader)
         reader = -1
         os.close(error_writer)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from sampan.runtime.operations import go_error, start_failed
+from sampan.runtime.gotext import go_error
+from sampan.runtime.operations import start_failed
 from sampan.runtime.spec import IdMapping
 
 

@@ -1,8 +1,9 @@
 """Starting a container's first process, and further ones in it: the library's front door.
 
-Owns the order of the parent's side; the parts are `newprocess` (clone3, cgroup, the conversation), `idmaps` and
-`hooks`, and what the new process does is in `plan`. The caller has to have one thread only, and is the parent of the new
-process: it waits for its end. Costs 4-6 ms in a warm process, and on cgroup v1 the wait for attaching.
+Owns the order of the parent's side; the parts are `newprocess` (clone3, cgroup, the conversation), `idmaps`
+and `hooks`, and what the new process does is in `plan`. The caller has to have one thread only, and is the
+parent of the new process: it waits for its end. Costs 4-6 ms in a warm process, and on cgroup v1 the wait for
+attaching.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from sampan.linux import processes
 from sampan.runtime import executor, hooks, idmaps, plan, seccomp_cache
 from sampan.runtime.cgroups import Cgroup
 from sampan.runtime.channel import Stage
+from sampan.runtime.gotext import go_error
 from sampan.runtime.newprocess import Launched, NewProcess
-from sampan.runtime.operations import go_error, start_failed
+from sampan.runtime.operations import start_failed
 from sampan.runtime.spec import Process, Spec
 from sampan.runtime.spec.linux import NAMESPACES
 from sampan.runtime.state import State
@@ -56,7 +58,8 @@ class Stdio:
 class Options:
     """What few callers care about.
 
-    `preserve_fds`: how many descriptors from 3 on the program inherits. `debug` is told the plan before it is done.
+    `preserve_fds`: how many descriptors from 3 on the program inherits. `debug` is told the plan before it is
+    done.
     """
 
     preserve_fds: int = 0
@@ -81,11 +84,11 @@ def launch(
 ) -> Launched:
     """Start a container; returns when its program runs, or when it waits at the gate.
 
-    `user` is Docker's "name:group" and so on, resolved against the container's own files, in place of process.user;
-    "" is root with its groups. `groups` are further groups, by name or number.
-    `prepare(pid)` is called here, as soon as the namespaces exist; then `inside()` in the new process, in its network
-    namespace, with the host's mounts still there.
-    `gate` is a descriptor: the program starts when one byte can be read from it, and `launch` returns before that.
+    `user` is Docker's "name:group" and so on, resolved against the container's own files, in place of
+    process.user; "" is root with its groups. `groups` are further groups, by name or number. `prepare(pid)`
+    is called here, as soon as the namespaces exist; then `inside()` in the new process, in its network
+    namespace, with the host's mounts still there. `gate` is a descriptor: the program starts when one byte
+    can be read from it, and `launch` returns before that.
 
     Raises StartFailed, and then nothing is left: no process, no cgroup.
     """
@@ -137,8 +140,8 @@ def launch_exec(
 ) -> Launched:
     """Start a further process in a running container.
 
-    `container` is the pid of its first process, which must not be reused meanwhile: the caller is its parent, or has
-    looked. `spec` is the container's. Raises StartFailed, or Conflict if the container has ended.
+    `container` is the pid of its first process, which must not be reused meanwhile: the caller is its parent,
+    or has looked. `spec` is the container's. Raises StartFailed, or Conflict if the container has ended.
     """
     operations = plan.plan_exec(spec, process, _choices(spec, user, groups, options))
     with ExitStack() as stack:
@@ -207,7 +210,9 @@ def _open_namespaces(spec: Spec, given: Descriptors, stack: ExitStack) -> dict[s
 
 
 def _adjust_oom_score(pid: int, process: Process | None) -> None:
-    """By the parent: the process itself is non-dumpable, so in a user namespace it does not own its files in /proc."""
+    """By the parent: the process itself is non-dumpable, so in a user namespace it does not own its files in
+    /proc.
+    """
     if process is None or process.oom_score_adj is None:
         return
     try:

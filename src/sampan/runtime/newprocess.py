@@ -1,7 +1,7 @@
 """A process between clone3 and execve, from both sides.
 
-Owns clone3, the way into the cgroup, the conversation with the child, and, if anything fails, that neither process nor
-cgroup is left. Knows no specification but its limits, and no operation.
+Owns clone3, the way into the cgroup, the conversation with the child, and, if anything fails, that neither
+process nor cgroup is left. Knows no specification but its limits, and no operation.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from sampan.linux import files, processes
 from sampan.runtime import channel, executor
 from sampan.runtime.cgroups import Cgroup
 from sampan.runtime.channel import Stage
-from sampan.runtime.operations import Context, Operation, go_error, start_failed
+from sampan.runtime.gotext import go_error
+from sampan.runtime.operations import Context, Operation, start_failed
 from sampan.runtime.operations.masks import open_null
 from sampan.runtime.spec import Resources
 
@@ -62,7 +63,8 @@ class NewProcess:
 
     def clone(self, operations: Sequence[Operation], flags: int, pid_namespace: int | None) -> None:
         """Make the process, in new namespaces (`flags`), or born in an existing pid namespace."""
-        # The child inherits it: from its first instruction on, nobody inside may trace it or look through its files.
+        # The child inherits it: from its first instruction on, nobody inside may trace it or look through its
+        # files.
         processes.set_dumpable(False)
         with ExitStack() as restore:
             if pid_namespace is not None:
@@ -97,14 +99,15 @@ class NewProcess:
         self._channel.announce(stage)
 
     def enter_cgroup(self, resources: Resources | None) -> None:
-        """Put the process into its cgroup, unless it was born there, and tell it so. None: keep the limits."""
+        """Put the process into its cgroup, unless it was born there, and tell it. None: keep the limits."""
         if resources is not None and not self._cgroup.takes_newborns:
             self._limit(resources)
         if not self._born_inside:
             try:
                 self._cgroup.attach(self.pid)
             except OSError as error:
-                # A process that has failed already cannot be attached: why it has failed is the better answer.
+                # A process that has failed already cannot be attached: why it has failed is the better
+                # answer.
                 if error.errno != errno.ESRCH:
                     raise start_failed(
                         f"unable to apply cgroup configuration: {_cgroup_error(error)}"
@@ -155,7 +158,7 @@ class NewProcess:
         """The process has gone without a word."""
         code = _reap(self.pid, os.WNOHANG)
         if code is None:
-            processes.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             code = _reap(self.pid, 0)
         try:
             was_oom = self._cgroup.oom_kill_count() > 0
@@ -178,7 +181,7 @@ class NewProcess:
             return
         if self._pidfd >= 0:
             try:
-                processes.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             except ProcessLookupError:
                 pass
             _reap(self.pid, 0)
@@ -233,6 +236,7 @@ def _let_go(context: Context) -> None:
             # Python ignores SIGPIPE, and what is ignored stays so over execve.
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0)  # the modes of what is made for the container are meant as they are
     if context.stdio is not None:
         stdin, stdout, stderr = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in context.stdio)
         context.stdio = (stdin, stdout, stderr)
@@ -251,5 +255,5 @@ def _close_all_but(kept: set[int]) -> None:
             if fd > first:
                 files.close_range(first, fd - 1, 0)
             first = fd + 1
-    files.close_range(first, files.FD_MAX, 0)
-    files.close_range(3, files.FD_MAX, files.CLOSE_RANGE_CLOEXEC)
+    files.close_range(first, files.LAST_DESCRIPTOR, 0)
+    files.close_range(3, files.LAST_DESCRIPTOR, files.CLOSE_RANGE_CLOEXEC)

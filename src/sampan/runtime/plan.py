@@ -3,10 +3,10 @@
 Owns the order, which is most of what makes a runtime safe and fast:
 
  *  Everything inside the root is made while the host's view is still there, by descriptors; then pivot_root.
- *  What needs the parent waits for it as late as it can: attaching to a v1 cgroup may take 11 ms, and the mounts of
-    the container are made meanwhile. Only the view of the cgroups, and what lies over or under it, has to wait.
- *  Privileges go last. Without no_new_privs the seccomp filter needs CAP_SYS_ADMIN, and so comes before the
-    capabilities go; with it, it comes last of all, so that it need not allow what we do.
+ *  What needs the parent waits for it as late as it can: attaching to a v1 cgroup may take 11 ms, and the
+ mounts of the container are made meanwhile. Only the view of the cgroups, and what lies over or under it, has
+ to wait. *  Privileges go last. Without no_new_privs the seccomp filter needs CAP_SYS_ADMIN, and so comes
+ before the capabilities go; with it, it comes last of all, so that it need not allow what we do.
 """
 
 from __future__ import annotations
@@ -53,10 +53,19 @@ DEFAULT_LINKS = (
 # Files in /proc that callers may cover, one by one, as in runc (lxcfs does so).
 _COVERABLE = frozenset(
     f"/proc/{name}"
-    for name in (
-        "cpuinfo diskstats meminfo stat swaps uptime loadavg slabinfo net/dev"
-        " sys/kernel/ns_last_pid sys/crypto/fips_enabled"
-    ).split()
+    for name in [
+        "cpuinfo",
+        "diskstats",
+        "meminfo",
+        "stat",
+        "swaps",
+        "uptime",
+        "loadavg",
+        "slabinfo",
+        "net/dev",
+        "sys/kernel/ns_last_pid",
+        "sys/crypto/fips_enabled",
+    ]
 )
 
 
@@ -70,7 +79,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the caller decides beside the specification. `user`: Docker's form, resolved inside; see `users`."""
+    """What the caller decides beside the specification. `user`: Docker's form, resolved inside (`users`)."""
 
     user: str | None = None
     groups: tuple[str, ...] = ()
@@ -194,7 +203,8 @@ def _related(path: str, others: Iterable[str]) -> bool:
 def _check_below_proc(mount: Mount) -> None:
     """Refuse to cover procfs: we, and the container's own tools, rely on what is read there (CVE-2019-16884).
 
-    A bind on /proc itself is looked at when it is made: the host's procfs may be bound, as Docker's --pid=host does.
+    A bind on /proc itself is looked at when it is made: the host's procfs may be bound, as Docker's
+    --pid=host does.
     """
     parts: list[str] = []
     for part in mount.destination.split("/"):

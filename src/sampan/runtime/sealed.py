@@ -1,9 +1,10 @@
 """An interpreter that containers cannot write to.
 
-A process that starts a container, or joins one, is for a moment both this program and inside: a container that makes
-it execute /proc/self/exe can open the host's interpreter through that link and overwrite it (CVE-2019-5736). So the
-programs that do such work first replace themselves by the same interpreter, executed from a detached, read-only clone
-of its mount: writing through it fails with EROFS, whoever tries. One more start of the interpreter: 10 ms, once.
+A process that starts a container, or joins one, is for a moment both this program and inside: a container
+that makes it execute /proc/self/exe can open the host's interpreter through that link and overwrite it
+(CVE-2019-5736). So the programs that do such work first replace themselves by the same interpreter, executed
+from a detached, read-only clone of its mount: writing through it fails with EROFS, whoever tries. One more
+start of the interpreter: 10 ms, once.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def exec_sealed(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
 
 
 def seal(arguments: Sequence[str]) -> None:
-    """Go on from a sealed interpreter: returns at once if this one is. `arguments` follow the interpreter's options."""
+    """Go on from a sealed interpreter: returns at once if this one is. `arguments` follow the interpreter's
+    options.
+    """
     if not is_sealed():
         exec_sealed([sys.executable, "-I", "-S", *arguments], os.environ)

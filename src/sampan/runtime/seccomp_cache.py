@@ -1,7 +1,7 @@
 """Compiled seccomp filters on disk: compiling Docker's profile takes 3-15 ms, reading the result 0.1.
 
-A filter is found by the hash of its profile, the machine and the kernel release (a new kernel may know more system
-calls). The folder belongs to root alone: who can write there decides what containers may do.
+A filter is found by the hash of its profile, the machine and the kernel release (a new kernel may know more
+system calls). The folder belongs to root alone: who can write there decides what containers may do.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def filter_flags(profile: dict[str, object]) -> int:
         if name not in _FLAGS:
             raise errors.InvalidArgument(f'config.json: linux.seccomp.flags: "{name}" is not known')
         flags |= _FLAGS[name]
-    # TSYNC is for the threads of a process; ours has one, and with the flag a failure would look like a success.
+    # TSYNC is for the threads of a process; ours has one, and with the flag a failure would look like a
+    # success.
     return flags & ~_FLAGS["SECCOMP_FILTER_FLAG_TSYNC"]
 
 

@@ -1,7 +1,9 @@
-"""Users and groups by name: Docker's `user[:group]`, looked up in a container's own /etc/passwd and /etc/group.
+"""Users and groups by name: Docker's `user[:group]`, looked up in a container's own /etc/passwd and
+/etc/group.
 
-Owns the rules (those of Docker and runc), and the bounds: the files come from an image, so they may be huge, a FIFO or
-a link to /dev/zero, and a number may be one that overflows to root (CVE-2024-40635, CVE-2026-30892).
+Owns the rules (those of Docker and runc), and the bounds: the files come from an image, so they may be huge,
+a FIFO or a link to /dev/zero, and a number may be one that overflows to root (CVE-2024-40635,
+CVE-2026-30892).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 
 from sampan import errors
 from sampan.runtime.confined import Root
+from sampan.runtime.gotext import go_error
 
 # Docker's range for ids: what is above has been read as negative, and so as root, by some.
 MAX_ID = 2**31 - 1
@@ -22,7 +25,9 @@ _RANGE = f"uids and gids must be in range 0-{MAX_ID}"
 
 @dataclass(frozen=True, slots=True)
 class ResolvedUser:
-    """`additional_gids` begins with `gid`: else a process could gain rights by leaving its group (CVE-2022-36109)."""
+    """`additional_gids` begins with `gid`: else a process could gain rights by leaving its group
+    (CVE-2022-36109).
+    """
 
     uid: int
     gid: int
@@ -46,10 +51,11 @@ class _Group:
 
 
 def resolve(root: Root, user: str, additional: Sequence[str] = ()) -> ResolvedUser:
-    """Resolve "", "name", "uid", "name:group", "uid:gid", ":group" and so on; `additional` are further groups.
+    """Resolve "", "name", "uid", "name:group", "uid:gid", ":group" and so on; `additional` are further
+    groups.
 
-    As in Docker, an empty user is root, a number is always an id and never a name, and the groups that list a user
-    as member count unless a group is given. Raises StartFailed in Docker's words.
+    As in Docker, an empty user is root, a number is always an id and never a name, and the groups that list a
+    user as member count unless a group is given. Raises StartFailed in Docker's words.
     """
     user_text, _, group_text = user.partition(":")
     number = _number(user_text)
@@ -130,7 +136,9 @@ def _groups(root: Root) -> Iterator[_Group]:
 
 
 def _id(text: str) -> int | None:
-    """An id in a file. Docker takes a malformed one as 0, which makes its owner root; we take no notice of its line."""
+    """An id in a file. Docker takes a malformed one as 0, which makes its owner root; we take no notice of
+    its line.
+    """
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
         return None
     return int(text)
@@ -151,7 +159,7 @@ def _read(root: Root, path: str) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
-        raise _failed(f"open {path}: {os.strerror(error.errno).lower()}") from error
+        raise _failed(f"open {path}: {go_error(error)}") from error
     try:
         if os.fstat(fd).st_mode & 0o170000 != 0o100000:
             raise _failed(f"{path} is not a regular file")

@@ -1,7 +1,7 @@
 """Rules of the device controller: as text for v1, normalised and compiled to eBPF for v2.
 
-The program is a BPF_PROG_TYPE_CGROUP_DEVICE: it gets the kind of access and the device's numbers, and answers 1
-(allowed) or 0 (EPERM). See Documentation/admin-guide/cgroup-v2.rst, "Device controller".
+The program is a BPF_PROG_TYPE_CGROUP_DEVICE: it gets the kind of access and the device's numbers, and answers
+1 (allowed) or 0 (EPERM). See Documentation/admin-guide/cgroup-v2.rst, "Device controller".
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from sampan.runtime.spec.resources import DeviceRule
 
-# What every container may use, whatever its rules say, as with runc: to make nodes of any number (which gives no
-# access to them), and null, zero, full, random, urandom, tty, ptmx and pseudo-terminals.
+# What every container may use, whatever its rules say, as with runc: to make nodes of any number (which gives
+# no access to them), and null, zero, full, random, urandom, tty, ptmx and pseudo-terminals.
 DEFAULT_RULES = (
     DeviceRule(True, "c", None, None, "m"),
     DeviceRule(True, "b", None, None, "m"),
@@ -39,8 +39,8 @@ def rule_text(rule: DeviceRule) -> str:
 def normalise(rules: Sequence[DeviceRule]) -> tuple[bool, tuple[DeviceRule, ...]]:
     """Read the rules as cgroup v1 would: what is the answer without a rule, and which rules are left.
 
-    A rule for type "a" sets the answer and ends all rules before it (cgroup-v1/devices.rst); without one, v1 starts
-    with what the parent has, which is all devices.
+    A rule for type "a" sets the answer and ends all rules before it (cgroup-v1/devices.rst); without one, v1
+    starts with what the parent has, which is all devices.
     """
     default = True
     left: list[DeviceRule] = []

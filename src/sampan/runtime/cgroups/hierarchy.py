@@ -28,7 +28,9 @@ class _Mounted:
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """The cgroup file systems of the host. `v1`: by the name of the folder that a container sees ("cpu,cpuacct")."""
+    """The cgroup file systems of the host. `v1`: by the name of the folder that a container sees
+    ("cpu,cpuacct").
+    """
 
     v1: dict[str, _Mounted]
     unified: _Mounted | None
@@ -48,7 +50,9 @@ class Hierarchy:
         return frozenset(found)
 
     def cgroup(self, path: str) -> Cgroup:
-        """The cgroup of this path: from the top if it is absolute, else from the caller's own one (like runc)."""
+        """The cgroup of this path: from the top if it is absolute, else from the caller's own one (like
+        runc).
+        """
         if ".." in path.split("/"):
             raise errors.InvalidArgument(f'cgroup path {path} contains ".."')
         if not path.strip("/."):

@@ -10,7 +10,9 @@ from sampan.runtime.spec.resources import Resources
 
 @dataclass(frozen=True, slots=True)
 class ViewedHierarchy:
-    """One v1 hierarchy, as a container is to see it: `name` of the folder, `options` of mount(8), `path` on the host."""
+    """One v1 hierarchy, as a container is to see it: `name` of the folder, `options` of mount(8), `path` on
+    the host.
+    """
 
     name: str
     options: tuple[str, ...]
@@ -19,7 +21,9 @@ class ViewedHierarchy:
 
 @dataclass(frozen=True, slots=True)
 class CgroupView:
-    """What has to be mounted on a container's /sys/fs/cgroup. Version 2 has but one hierarchy, and needs no more."""
+    """What has to be mounted on a container's /sys/fs/cgroup. Version 2 has but one hierarchy, and needs no
+    more.
+    """
 
     version: int
     hierarchies: tuple[ViewedHierarchy, ...] = ()
@@ -27,7 +31,9 @@ class CgroupView:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counters of one cgroup, in bytes and nanoseconds. None: the host has no such controller, or no limit is set."""
+    """Counters of one cgroup, in bytes and nanoseconds. None: the host has no such controller, or no limit is
+    set.
+    """
 
     memory_usage: int | None = None
     memory_peak: int | None = None
@@ -66,7 +72,7 @@ class Cgroup(Protocol):
     def attach(self, pid: int) -> None: ...
 
     def descriptor(self) -> int | None:
-        """For CLONE_INTO_CGROUP: a new descriptor, that the caller closes; None unless it `takes_newborns`."""
+        """For CLONE_INTO_CGROUP: a new descriptor, the caller's to close; None unless it `takes_newborns`."""
 
     def pids(self) -> list[int]:
         """All processes in the cgroup and below."""

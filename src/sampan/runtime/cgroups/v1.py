@@ -1,7 +1,8 @@
-"""cgroup v1: one folder per hierarchy, and the controllers' files in them. On hybrid hosts, a v2 folder as well.
+"""cgroup v1: one folder per hierarchy, and the controllers' files in them. On hybrid hosts, a v2 folder as
+well.
 
-The cost is in `attach`: the first write to a cgroup.procs after an idle gap waits 7-11 ms for an RCU grace period;
-those that follow at once are free.
+The cost is in `attach`: the first write to a cgroup.procs after an idle gap waits 7-11 ms for an RCU grace
+period; those that follow at once are free.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _FREEZE_SECONDS = 10.0
 class V1Cgroup:
     """`folders_by_name`: name of the hierarchy ("cpu,cpuacct", "systemd") -> (top folder, path below it).
 
-    `options`: the same name -> the options of mount(8). `unified`: the folder in the v2 tree of a hybrid host.
+    `options`: the same name -> the options of mount(8). `unified`: the folder in the v2 tree of a hybrid
+    host.
     """
 
     def __init__(
@@ -86,7 +88,8 @@ class V1Cgroup:
             self._unified.attach(pid)
 
     def descriptor(self) -> int | None:
-        # CLONE_INTO_CGROUP enters the v2 tree only; the v1 hierarchies would still have to be entered one by one.
+        # CLONE_INTO_CGROUP enters the v2 tree only; the v1 hierarchies would still have to be entered one by
+        # one.
         return None
 
     def pids(self) -> list[int]:
@@ -196,7 +199,8 @@ class V1Cgroup:
 def _fill_cpuset(top: str, below: str, made: list[str]) -> None:
     """A new cpuset is empty, and takes no process before it has CPUs and memory nodes: inherit its parent's.
 
-    Also those that another process has just made and not yet filled: writing the same value twice does no harm.
+    Also those that another process has just made and not yet filled: writing the same value twice does no
+    harm.
     """
     current = top
     for part in below.split("/"):

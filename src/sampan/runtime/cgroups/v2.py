@@ -1,6 +1,7 @@
 """cgroup v2: one tree, one folder per container.
 
-A process is best born in it (`descriptor`, CLONE_INTO_CGROUP): 30 µs, where moving one can wait for an RCU grace period.
+A process is best born in it (`descriptor`, CLONE_INTO_CGROUP): 30 µs, where moving one can wait for an RCU
+grace period.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ class V2Cgroup:
         try:
             folders.write(f"{self.folder}/cgroup.procs", str(pid))
         except OSError as error:
-            # An init such as systemd moves itself to a cgroup below and then enables controllers in this one, which
-            # may hold no process any more ("no internal processes"): join it there.
+            # An init such as systemd moves itself to a cgroup below and then enables controllers in this one,
+            # which may hold no process any more ("no internal processes"): join it there.
             below = self._first_populated() if error.errno == errno.EBUSY else None
             if below is None:
                 raise
@@ -173,7 +174,9 @@ def _nanoseconds(microseconds: int | None) -> int | None:
 
 
 def _enable_controllers(folder: str) -> None:
-    """Hand all controllers down to the children. What cannot be enabled will be missed only if it is to be limited."""
+    """Hand all controllers down to the children. What cannot be enabled will be missed only if it is to be
+    limited.
+    """
     available = folders.read(f"{folder}/cgroup.controllers").split()
     enabled = set(folders.read(f"{folder}/cgroup.subtree_control").split())
     missing = [name for name in available if name not in enabled]

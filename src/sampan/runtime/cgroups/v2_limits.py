@@ -86,7 +86,9 @@ def _limit(value: int) -> str:
 
 
 def cpu_weight(shares: int) -> int:
-    """cpu.weight (1-10000, default 100) from cpu.shares (2-262144, default 1024), so that defaults meet (runc 1.3.2)."""
+    """cpu.weight (1-10000, default 100) from cpu.shares (2-262144, default 1024), so that defaults meet (runc
+    1.3.2).
+    """
     if shares <= 2:
         return 1
     if shares >= 262144:

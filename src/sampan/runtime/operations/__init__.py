@@ -1,13 +1,13 @@
-"""What the kernel is told to set a container up, as data: frozen operations that describe and execute themselves.
+"""What the kernel is told to set a container up, as data: frozen operations that describe and execute
+themselves.
 
-One file per family. An operation is made by `plan`, from the specification alone and without root; it is executed
-by `executor`, in the new process, against a `Context`. Its `execute` may read the Context and what it holds, never
-the specification, so that a plan that was looked at is the plan that is done.
+One file per family. An operation is made by `plan`, from the specification alone and without root; it is
+executed by `executor`, in the new process, against a `Context`. Its `execute` may read the Context and what
+it holds, never the specification, so that a plan that was looked at is the plan that is done.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -46,7 +46,7 @@ class Context:
     console: int | None = None  # our end of the container's terminal
     attached_root: Root | None = None
     mounted: dict[str, int] = field(default_factory=dict)  # /proc and /sys, by descriptors of their mounts
-    user: User = User()
+    user: User = field(default_factory=User)
     home: str = "/"  # the user's, for programs that are told of none
     program: str = ""  # what `args[0]` was found to be
 
@@ -58,12 +58,9 @@ class Context:
 
 
 def start_failed(message: str) -> errors.StartFailed:
-    """A failure of the set-up, in the words that runc has for all of them. 125: Docker's code for "our fault"."""
+    """A failure of the set-up, in the words that runc has for all of them. 125: Docker's code for "our
+    fault".
+    """
     return errors.StartFailed(
         f"unable to start container process: error during container init: {message}", 125
     )
-
-
-def go_error(error: OSError) -> str:
-    """The text of an error number as Go prints it, since Docker's users and tools know that one."""
-    return os.strerror(error.errno).lower() if error.errno else str(error).lower()

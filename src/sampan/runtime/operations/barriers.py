@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from sampan.runtime import hooks
 from sampan.runtime.channel import Abandoned, Stage
-from sampan.runtime.operations import Context, go_error, start_failed
+from sampan.runtime.gotext import go_error
+from sampan.runtime.operations import Context, start_failed
 from sampan.runtime.spec import Hook
 from sampan.runtime.state import State
 
@@ -44,7 +45,7 @@ class ConfigureNetwork:
 
 @dataclass(frozen=True, slots=True)
 class AwaitRuntimeHooks:
-    """The parent runs prestart and createRuntime hooks now: all is mounted, and the root is not changed yet."""
+    """The parent runs prestart and createRuntime hooks now: all is mounted, the root not changed yet."""
 
     def describe(self) -> str:
         return "let the parent run the hooks prestart and createRuntime"

@@ -23,7 +23,7 @@ _SAFE = mounts.MOUNT_ATTR_NOSUID | mounts.MOUNT_ATTR_NODEV | mounts.MOUNT_ATTR_N
 
 @dataclass(frozen=True, slots=True)
 class MountCgroup:
-    """`namespaced`: the container has a cgroup namespace, so a fresh mount shows its own cgroup as the root."""
+    """`namespaced`: there is a cgroup namespace, so a fresh mount shows the container's cgroup as the root."""
 
     mount: Mount
     view: CgroupView
@@ -55,7 +55,9 @@ class MountCgroup:
             os.close(detached)
 
     def _mount_controllers(self, target: int) -> None:
-        """cgroup v1: a tmpfs with a folder for each hierarchy, and a link for each controller that shares one."""
+        """cgroup v1: a tmpfs with a folder for each hierarchy, and a link for each controller that shares
+        one.
+        """
         writable = MountOptions(attributes=Attributes(to_set=_SAFE))
         top = make_filesystem(Mount(self.mount.destination, "tmpfs", "tmpfs", writable), ("mode=755",))
         try:

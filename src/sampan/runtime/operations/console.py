@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass
 
 from sampan.linux import files, mounts, terminals
-from sampan.runtime.operations import Context, go_error, start_failed
+from sampan.runtime.gotext import go_error
+from sampan.runtime.operations import Context, start_failed
 from sampan.runtime.operations.devices import attach_over
 
 # devpts(5): the multiplexer is device 5:2, the console 5:1.
@@ -16,7 +17,7 @@ _PTMX = os.makedev(5, 2)
 
 @dataclass(frozen=True, slots=True)
 class OpenConsole:
-    """Open a terminal and send its master to the parent. `bind`: also make it /dev/console (not for an exec)."""
+    """Open a terminal, send its master to the parent. `bind`: also make it /dev/console (not for an exec)."""
 
     size: tuple[int, int] | None
     bind: bool

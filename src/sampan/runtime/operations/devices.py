@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass
 
 from sampan.linux import mounts
-from sampan.runtime.operations import Context, go_error, start_failed
+from sampan.runtime.gotext import go_error
+from sampan.runtime.operations import Context, start_failed
 from sampan.runtime.spec import Device
 
 _S_IFMT = 0o170000
@@ -52,7 +53,7 @@ class CreateDevice:
             os.chown(name, device.uid, device.gid, dir_fd=parent, follow_symlinks=False)
 
     def _bind(self, parent: int, name: str, wanted: int, number: int) -> None:
-        """In a user namespace nobody may make device nodes: bind the host's own, if it is what was asked for."""
+        """In a user namespace nobody may make nodes: bind the host's own, if it is what was asked for."""
         source = mounts.open_tree(self.device.path, mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC)
         try:
             found = os.fstat(source)
@@ -103,7 +104,7 @@ def attach_over(source: int, target: int) -> None:
 
 
 def _parent(context: Context, path: str) -> tuple[int, str]:
-    """Open the folder of a node. /dev itself must not be a symlink: the nodes would be made where it leads."""
+    """Open the folder of a node. /dev must not be a symlink: the nodes would be made where it leads."""
     if path.startswith("/dev/"):
         try:
             os.close(context.root.open_plain_directory("/dev"))

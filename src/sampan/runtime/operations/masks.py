@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from sampan.linux import files, mounts
 from sampan.runtime import confined
-from sampan.runtime.operations import Context, go_error, start_failed
+from sampan.runtime.gotext import go_error
+from sampan.runtime.operations import Context, start_failed
 from sampan.runtime.operations.devices import attach_over
 from sampan.runtime.operations.mounts import set_read_only
 
@@ -18,7 +19,9 @@ _CLONE = mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC | files.AT_EMPTY_PATH
 
 @dataclass(frozen=True, slots=True)
 class MaskPaths:
-    """Cover files with /dev/null and folders with an empty, read-only tmpfs. What does not exist needs no cover."""
+    """Cover files with /dev/null and folders with an empty, read-only tmpfs. What does not exist needs no
+    cover.
+    """
 
     paths: tuple[str, ...]
 
@@ -121,7 +124,7 @@ def _open(context: Context, path: str) -> int | None:
 def _empty_folder() -> int:
     filesystem = mounts.fsopen("tmpfs")
     try:
-        # runc leaves the size out; nothing can ever be written here.
+        mounts.fsconfig_string(filesystem, "source", "tmpfs")
         mounts.fsconfig_string(filesystem, "mode", "0755")
         mounts.fsconfig_string(filesystem, "nr_inodes", "1")
         mounts.fsconfig_create(filesystem)

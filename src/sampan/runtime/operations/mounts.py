@@ -1,7 +1,7 @@
 """Mounts: one operation per entry of `mounts`, and the two kinds of cgroup mount.
 
-All of them make a detached mount first, give it its attributes, and attach it to the descriptor of its target. So
-nothing is ever visible in a state between, and no path is looked up after it was checked.
+All of them make a detached mount first, give it its attributes, and attach it to the descriptor of its
+target. So nothing is ever visible in a state between, and no path is looked up after it was checked.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from sampan import errors
 from sampan.linux import files, mounts
 from sampan.runtime import confined
-from sampan.runtime.operations import Context, go_error, start_failed
+from sampan.runtime.gotext import go_error
+from sampan.runtime.operations import Context, start_failed
 from sampan.runtime.operations.copy_up import copy_tree
 from sampan.runtime.spec import Attributes, Mount
 
-# File systems whose superblock is shared with the host or has no read-only state of its own: "ro" is the mount's.
+# File systems whose superblock is shared with the host or has no read-only state of its own: "ro" is the
+# mount's.
 _PER_MOUNT_READ_ONLY = frozenset(("proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts", "tmpfs"))
 
 # Mount points of an image that must be plain folders: see `Root.open_plain_directory`.
@@ -82,7 +84,8 @@ class BindMount:
                     target = context.root.make_file(self.mount.destination)
                 _check_procfs(self.mount, detached, target)
                 if not self.mount.options.propagation and not self.stays_shared:
-                    # The clone of a shared mount is shared with the host: what the container mounts would show there.
+                    # The clone of a shared mount is shared with the host: what the container mounts would
+                    # show there.
                     mounts.mount_setattr("", dir_fd=detached, flags=_WHOLE_TREE, propagation=mounts.MS_SLAVE)
                 attach(detached, target, self.mount)
                 _remember(context, self.mount, detached)
@@ -183,7 +186,9 @@ def _remember(context: Context, mount: Mount, detached: int) -> None:
 
 
 def attach(detached: int, target: int, mount: Mount) -> None:
-    """Attach a detached mount to what `target` is open on, with the attributes and propagation that were asked for."""
+    """Attach a detached mount to what `target` is open on, with the attributes and propagation that were
+    asked for.
+    """
     set_attributes(detached, mount)
     mounts.move_mount(detached, "", target, mounts.MOVE_MOUNT_F_EMPTY_PATH | mounts.MOVE_MOUNT_T_EMPTY_PATH)
     # Attaching to a shared parent makes a mount shared: so its propagation comes after.

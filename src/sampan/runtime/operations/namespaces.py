@@ -10,17 +10,21 @@ from dataclasses import dataclass
 from sampan import errors
 from sampan.linux import files, mounts, processes
 from sampan.runtime.confined import Root
-from sampan.runtime.operations import Context, go_error, start_failed
+from sampan.runtime.gotext import go_error
+from sampan.runtime.operations import Context, start_failed
 from sampan.runtime.spec import TimeOffset
 from sampan.runtime.spec.linux import NAMESPACES
 
-# The user namespace first: it gives the right to enter the others. The mount namespace last: it changes the paths.
+# The user namespace first: it gives the right to enter the others. The mount namespace last: it changes the
+# paths.
 _ORDER = ("user", "ipc", "uts", "network", "cgroup", "time", "mount")
 
 
 @dataclass(frozen=True, slots=True)
 class JoinNamespaces:
-    """Enter namespaces that exist already. The pid namespace is not among them: only a child can be born there."""
+    """Enter namespaces that exist already. The pid namespace is not among them: only a child can be born
+    there.
+    """
 
     types: tuple[str, ...]
 
@@ -62,7 +66,7 @@ class EnterContainer:
 
 @dataclass(frozen=True, slots=True)
 class BecomeNamespaceRoot:
-    """Take the identity that the new user namespace has for its root: until then all ids are the overflow id."""
+    """Become the new user namespace's root: until then all ids of the process are the overflow id."""
 
     def describe(self) -> str:
         return "become root of the user namespace"
@@ -88,7 +92,7 @@ class NewCgroupNamespace:
 
 @dataclass(frozen=True, slots=True)
 class NewTimeNamespace:
-    """Offsets can be written as long as the namespace is empty (time_namespaces(7)): so make, write, enter."""
+    """Offsets can be written while the namespace is empty (time_namespaces(7)): so make, write, enter."""
 
     offsets: tuple[TimeOffset, ...]
 
@@ -112,7 +116,9 @@ class NewTimeNamespace:
 
 @dataclass(frozen=True, slots=True)
 class OpenProcfs:
-    """Mount a procfs of our own, detached: what is written there cannot be redirected by the container (CVE-2025-52881)."""
+    """Mount a procfs of our own, detached: what is written there cannot be redirected by the container
+    (CVE-2025-52881).
+    """
 
     def describe(self) -> str:
         return "open a private procfs"
@@ -182,7 +188,9 @@ class NewSessionKeyring:
 
 
 def write_procfs(context: Context, path: str, text: str) -> None:
-    """Write a file of the private procfs: neither a mount nor a symlink can lead elsewhere, and it is verified."""
+    """Write a file of the private procfs: neither a mount nor a symlink can lead elsewhere, and it is
+    verified.
+    """
     resolve = files.RESOLVE_BENEATH | files.RESOLVE_NO_XDEV | files.RESOLVE_NO_MAGICLINKS
     fd = files.openat2(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=context.procfs, resolve=resolve)
     try:

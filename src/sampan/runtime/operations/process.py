@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from sampan import errors
 from sampan.linux import capabilities, processes, seccomp, syscalls, terminals
 from sampan.runtime import users
-from sampan.runtime.operations import Context, go_error, start_failed
+from sampan.runtime.gotext import go_error
+from sampan.runtime.operations import Context, start_failed
 from sampan.runtime.spec import Capabilities, Rlimit, User
 
 # waitpid's and Docker's codes for a program that cannot be found, or cannot be run.
@@ -60,7 +61,8 @@ class SetRlimits:
                 allowed = (_lower(soft, ceiling), _lower(hard, ceiling))
                 resource.setrlimit(limit.number, allowed)
                 context.channel.warn(
-                    f"{limit.type} {limit.soft}:{limit.hard} is more than this host allows, using {allowed[0]}:{allowed[1]}"
+                    f"{limit.type} {limit.soft}:{limit.hard} is more than this host allows,"
+                    f" using {allowed[0]}:{allowed[1]}"
                 )
 
 
@@ -99,7 +101,7 @@ class ResolveUser:
 
 @dataclass(frozen=True, slots=True)
 class OwnStreams:
-    """Let a container's user open /dev/stdout again: its pipes and terminal become the user's, as with runc."""
+    """Let the user open /dev/stdout again: the pipes or the terminal become the user's, as with runc."""
 
     def describe(self) -> str:
         return "give the streams to the user"
@@ -165,7 +167,9 @@ def verify_inside_root() -> None:
 
 @dataclass(frozen=True, slots=True)
 class DropPrivileges:
-    """Change the identity, with the capabilities that the rest of the plan needs (`SetCapabilities` takes them)."""
+    """Change the identity, with the capabilities that the rest of the plan needs (`SetCapabilities` takes
+    them).
+    """
 
     capabilities: Capabilities
 
@@ -193,7 +197,7 @@ class DropPrivileges:
 
 @dataclass(frozen=True, slots=True)
 class FindProgram:
-    """Find `args[0]` as execvp(3) would, in the container's PATH, and say why not in the words Docker shows."""
+    """Find `args[0]` as execvp(3) would, in the container's PATH, or say why not in Docker's words."""
 
     name: str
     path: str
@@ -212,7 +216,8 @@ class FindProgram:
                 raise _cannot_execute(self.name, reason, NOT_FOUND)
             raise _cannot_execute(self.name, os.strerror(problem).lower(), NOT_EXECUTABLE)
         for folder in self.path.split(":"):
-            # An empty entry means the current folder to execvp; Go's exec.LookPath refuses what it finds there.
+            # An empty entry means the current folder to execvp; Go's exec.LookPath refuses what it finds
+            # there.
             if folder and self.name and _not_executable(f"{folder}/{self.name}") is None:
                 context.program = f"{folder}/{self.name}"
                 return
@@ -224,9 +229,9 @@ def _not_executable(path: str) -> int | None:
         mode = os.stat(path).st_mode
     except OSError as error:
         return error.errno
-    if mode & 0o170000 == 0o040000:
-        return errno.EISDIR
-    if mode & 0o111 and os.access(path, os.X_OK, effective_ids=True):
+    # Docker says "permission denied" of a folder, too.
+    is_directory = mode & 0o170000 == 0o040000
+    if not is_directory and mode & 0o111 and os.access(path, os.X_OK, effective_ids=True):
         return None
     return errno.EACCES
 
@@ -331,4 +336,4 @@ class Execute:
         except OSError as error:
             # The caller has been told that the program starts. Like runc, tell its user on its own stderr.
             os.write(2, f"exec {context.program}: {go_error(error)}\n".encode())
-            os._exit(255 if error.errno != errno.EACCES else NOT_EXECUTABLE)
+            os._exit(1)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sampan.linux import files, mounts
 from sampan.runtime.confined import Root
-from sampan.runtime.operations import Context, go_error, start_failed
+from sampan.runtime.gotext import go_error
+from sampan.runtime.operations import Context, start_failed
 from sampan.runtime.operations.mounts import set_read_only
 
 
@@ -28,7 +29,7 @@ class PrepareNamespace:
 
 @dataclass(frozen=True, slots=True)
 class AttachRootfs:
-    """Mount the root file system: the detached mount that was given, or a bind of the bundle's `root.path`."""
+    """Mount the root: the detached mount that was given, or a bind of the bundle's `root.path`."""
 
     path: str
 
@@ -42,7 +43,8 @@ class AttachRootfs:
             if detached is None:
                 flags = mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC | files.AT_RECURSIVE
                 detached = mounts.open_tree(path, flags)
-            # pivot_root(2): neither the new root nor its parent may be shared; ours must not show on the host either.
+            # pivot_root(2): neither the new root nor its parent may be shared; ours must not show on the host
+            # either.
             mounts.mount_setattr(
                 "", dir_fd=detached, flags=files.AT_EMPTY_PATH, propagation=mounts.MS_PRIVATE
             )
@@ -77,7 +79,8 @@ class PivotRoot:
 
     def execute(self, context: Context) -> None:
         os.fchdir(context.root.fd)
-        # pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one, and needs no folder.
+        # pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one, and needs no
+        # folder.
         mounts.pivot_root(".", ".")
         # The unmount must not travel to the host.
         mounts.mount("", ".", "", mounts.MS_SLAVE | mounts.MS_REC, "")

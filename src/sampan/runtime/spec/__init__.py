@@ -1,7 +1,7 @@
 """config.json as frozen dataclasses: validated once, at the edge; nothing behind it sees JSON.
 
-Owns the OCI runtime specification's fields, as far as they concern Linux. Unknown fields are ignored, wrong ones
-refused (`InvalidArgument`), those not done yet refused by their name (`Unsupported`).
+Owns the OCI runtime specification's fields, as far as they concern Linux. Unknown fields are ignored, wrong
+ones refused (`InvalidArgument`), those not done yet refused by their name (`Unsupported`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The whole of config.json. `process` is None if there is none: such a container can be created, not started."""
+    """The whole of config.json. `process` is None if there is none: such a container can be created, not
+    started.
+    """
 
     root: Root
     linux: Linux
@@ -66,7 +68,7 @@ class Spec:
     hostname: str = ""
     domainname: str = ""
     mounts: tuple[Mount, ...] = ()
-    hooks: Hooks = Hooks()
+    hooks: Hooks = field(default_factory=Hooks)
     annotations: dict[str, str] = field(default_factory=dict)
 
 
@@ -132,8 +134,16 @@ def _validate(spec: Spec) -> None:
 
 # Sysctls that belong to a namespace; another one would change the host. The list is runc's.
 _IPC_SYSCTLS = frozenset(
-    "kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni"
-    " kernel.shm_rmid_forced".split()
+    [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ]
 )
 
 

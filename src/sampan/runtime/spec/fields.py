@@ -1,7 +1,8 @@
-"""Typed access to the JSON objects of config.json; an error names the field by its path, such as `process.user.uid`.
+"""Typed access to the JSON objects of config.json; an error names the field by its path, such as
+`process.user.uid`.
 
-Owns the rules that hold for every field: null means unset (Go's encoders write it), an unknown field is ignored and
-one of the wrong type is refused. Knows no field by name.
+Owns the rules that hold for every field: null means unset (Go's encoders write it), an unknown field is
+ignored and one of the wrong type is refused. Knows no field by name.
 """
 
 from __future__ import annotations

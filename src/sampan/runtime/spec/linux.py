@@ -67,7 +67,9 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Linux:
-    """`namespaces`: type -> path of the one to join, None for a new one. A type that is not in it is the caller's."""
+    """`namespaces`: type -> path of the one to join, None for a new one. A type that is not in it is the
+    caller's.
+    """
 
     namespaces: dict[str, str | None] = field(default_factory=dict)
     uid_mappings: tuple[IdMapping, ...] = ()
@@ -75,7 +77,7 @@ class Linux:
     time_offsets: tuple[TimeOffset, ...] = ()
     devices: tuple[Device, ...] = ()
     cgroups_path: str = ""
-    resources: Resources = Resources()
+    resources: Resources = field(default_factory=Resources)
     sysctl: dict[str, str] = field(default_factory=dict)
     seccomp: dict[str, object] | None = None
     rootfs_propagation: tuple[int, bool] | None = None  # (MS_SHARED …, recursive)

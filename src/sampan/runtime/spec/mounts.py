@@ -11,7 +11,8 @@ from sampan import errors
 from sampan.linux import mounts
 from sampan.runtime.spec.fields import Fields
 
-# word -> (attribute, set it?): each has a recursive twin with the prefix "r" (mount_setattr(2), AT_RECURSIVE).
+# word -> (attribute, set it?): each has a recursive twin with the prefix "r" (mount_setattr(2),
+# AT_RECURSIVE).
 _ATTRIBUTES: dict[str, tuple[int, bool]] = {
     "ro": (mounts.MOUNT_ATTR_RDONLY, True),
     "rw": (mounts.MOUNT_ATTR_RDONLY, False),
@@ -27,8 +28,8 @@ _ATTRIBUTES: dict[str, tuple[int, bool]] = {
     "symfollow": (mounts.MOUNT_ATTR_NOSYMFOLLOW, False),
 }
 
-# The access time modes are one field of three values. Relatime is 0, and what is left when a mode is switched off
-# (mount(2): the default since Linux 2.6.30).
+# The access time modes are one field of three values. Relatime is 0, and what is left when a mode is switched
+# off (mount(2): the default since Linux 2.6.30).
 _ATIME: dict[str, int] = {
     "noatime": mounts.MOUNT_ATTR_NOATIME,
     "atime": mounts.MOUNT_ATTR_RELATIME,

@@ -151,5 +151,11 @@ def _capabilities(fields: Fields | None) -> Capabilities | None:
         unknown.update(dict.fromkeys(name for name in wanted if name not in known))
         return tuple(name for name in wanted if name in known)
 
-    sets = [names(key) for key in ("bounding", "effective", "inheritable", "permitted", "ambient")]
-    return Capabilities(*sets, unknown=tuple(unknown))
+    return Capabilities(
+        bounding=names("bounding"),
+        effective=names("effective"),
+        inheritable=names("inheritable"),
+        permitted=names("permitted"),
+        ambient=names("ambient"),
+        unknown=tuple(unknown),
+    )

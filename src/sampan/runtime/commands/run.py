@@ -1,0 +1,40 @@
+"""`run`: create, start, wait, delete."""
+
+from __future__ import annotations
+
+import os
+
+from sampan.runtime.commands import create, streams
+from sampan.runtime.commands.arguments import Arguments, Command, Option
+from sampan.runtime.containers import ContainerStore
+
+
+def run(arguments: Arguments) -> int:
+    store = ContainerStore(arguments.settings.root)
+    detached = arguments.flag("detach")
+    container, launched = create.create_container(store, arguments, gated=False, detached=detached)
+    create.write_pid_file(arguments, container.pid)
+    if detached:
+        streams.hand_over_console(arguments, launched)
+        os.close(launched.pidfd)
+        return 0
+    try:
+        return streams.stay(launched)
+    finally:
+        if not arguments.flag("keep"):
+            create.destroy(store, container)
+
+
+COMMAND = Command(
+    name="run",
+    usage="<container-id>",
+    summary="create and run a container",
+    run=run,
+    options=(
+        *create.OPTIONS,
+        Option(("detach", "d"), "detach from the container's process", flag=True),
+        Option(("keep",), "do not delete the container after it exits", flag=True),
+    ),
+    seals=True,
+    prefix="sampan-runtime run failed: ",
+)
