@@ -6,6 +6,7 @@ import pytest
 
 from sampan.api import gates
 from sampan.api.versions import Version
+from sampan.engine.schema import BindOptions, ContainerCreate, HealthConfig, HostConfig, Mount
 
 INSPECT: gates.Document = {
     "Id": "1",
@@ -88,3 +89,27 @@ def test_disk_usage_since_1_52() -> None:
     }
     verbose = gates.disk_usage(USAGE, (1, 52), types=("image",), verbose=True)
     assert verbose == {"ImageUsage": shown["ImageUsage"] | {"Items": USAGE["Images"]}}  # type: ignore[operator]
+
+
+BODY = ContainerCreate(
+    healthcheck=HealthConfig(start_interval=5),
+    host_config=HostConfig(
+        annotations={"a": "b"},
+        console_size=[1, 2],
+        mounts=[
+            Mount(
+                bind_options=BindOptions(
+                    non_recursive=True, create_mountpoint=True, read_only_force_recursive=True
+                )
+            )
+        ],
+    ),
+)
+
+
+def test_newer_wishes_of_older_clients_are_dropped() -> None:
+    assert gates.container_create(BODY, (1, 44)) == BODY
+    old = gates.container_create(BODY, (1, 39))
+    assert old.healthcheck == HealthConfig()
+    assert old.host_config == HostConfig(ipc_mode="shareable", mounts=[Mount(bind_options=BindOptions())])
+    assert gates.container_create(ContainerCreate(image="x"), (1, 24)) == ContainerCreate(image="x")

@@ -14,9 +14,8 @@ from sampan.api.router import Route, Router
 from sampan.api.status import PageNotFound
 
 if TYPE_CHECKING:
-    from sampan.engine.engine import Engine
-
     from sampan.api.connection import Connection
+    from sampan.engine.engine import Engine
 
 
 class Wire:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from msgspec.structs import replace
+
 from sampan.api.versions import Version
+from sampan.engine.schema import ContainerCreate, HealthConfig, HostConfig, Mount
 
 Document = dict[str, object]
 
@@ -193,3 +196,46 @@ def _usage(items: list[Document], idle: list[Document], freed: int, total: int, 
         "TotalSize": total,
     }
     return usage | {"Items": items} if verbose and items else usage
+
+
+# --- what older clients say ---------------------------------------------------------------------------------
+
+
+def container_create(body: ContainerCreate, version: Version) -> ContainerCreate:
+    """The body as a client of `version` meant it: fields that it could not know are dropped, as dockerd
+    does.
+    """
+    if body.host_config is not None:
+        body = replace(body, host_config=_host_config(body.host_config, version))
+    if body.healthcheck is not None and version < (1, 44):
+        body = replace(body, healthcheck=_healthcheck(body.healthcheck))
+    return body
+
+
+def _host_config(config: HostConfig, version: Version) -> HostConfig:
+    if version < (1, 43):
+        config = replace(config, annotations=None)
+    if version < (1, 42):
+        config = replace(config, console_size=None)
+    if version < (1, 40) and not config.ipc_mode:
+        # Until then another container could always join the IPC namespace.
+        config = replace(config, ipc_mode="shareable")
+    if config.mounts and version < (1, 44):
+        config = replace(config, mounts=[_mount(mount, version) for mount in config.mounts])
+    return config
+
+
+def _mount(mount: Mount, version: Version) -> Mount:
+    options = mount.bind_options
+    if options is None:
+        return mount
+    options = replace(options, read_only_non_recursive=False, read_only_force_recursive=False)
+    if version < (1, 42):
+        options = replace(options, create_mountpoint=False)
+    if version < (1, 40):
+        options = replace(options, non_recursive=False)
+    return replace(mount, bind_options=options)
+
+
+def _healthcheck(config: HealthConfig) -> HealthConfig:
+    return replace(config, start_interval=0)

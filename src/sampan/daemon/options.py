@@ -81,6 +81,7 @@ TABLE = (
     Option("exec-root", STRING, "Root directory for execution state files", "/run/sampan"),
     Option("group", STRING, "Group for the unix socket", short="G"),
     Option("hosts", LIST, "Daemon socket(s) to connect to", flag="host", short="H", check=addresses.parse),
+    Option("init-path", STRING, "Program that --init puts before the container's own", "docker-init"),
     Option("labels", LIST, "Set key=value labels to the daemon", flag="label", check=_label),
     Option(
         "log-driver",
@@ -112,7 +113,7 @@ _DOCKERD_ONLY = """
     default-gateway default-gateway-v6 default-init default-ipc-mode default-network-opt
     default-network-opts default-runtime default-shm-size default-stop-timeout default-ulimit
     default-ulimits deprecated-key-path exec-opt exec-opts experimental feature features firewall-backend
-    fixed-cidr fixed-cidr-v6 host-gateway-ip host-gateway-ips http-proxy https-proxy icc init init-path
+    fixed-cidr fixed-cidr-v6 host-gateway-ip host-gateway-ips http-proxy https-proxy icc init
     insecure-registries insecure-registry ip ip-forward ip-forward-no-drop ip-masq ip6tables iptables ipv6
     live-restore log-format max-concurrent-downloads max-concurrent-uploads max-download-attempts
     metrics-addr min-api-version network-control-plane-mtu network-diagnostic-port no-new-privileges

@@ -15,7 +15,7 @@ import signal
 import socket
 
 from sampan import errors
-from sampan.api import addresses
+from sampan.api import addresses, routes
 from sampan.api.server import Server
 from sampan.daemon import pidfile
 from sampan.daemon.config import Config
@@ -59,7 +59,7 @@ class _Life:
         self._handle_signals()
         sockets = self._bind()
         engine = Engine(settings(self._config))
-        server = Server(engine)
+        server = Server(engine, routes.ALL)
         try:
             await engine.start()
             for own in sockets:
@@ -114,7 +114,21 @@ class _Life:
 
 def settings(config: Config) -> Settings:
     """The engine's part of the configuration."""
-    raise NotImplementedError
+    return Settings(
+        data_root=config.text("data-root"),
+        exec_root=config.text("exec-root"),
+        bridge=config.text("bridge"),
+        bip=config.text("bip"),
+        mtu=config.number("mtu"),
+        cgroup_parent=config.text("cgroup-parent"),
+        dns=config.texts("dns"),
+        dns_options=config.texts("dns-opts"),
+        dns_search=config.texts("dns-search"),
+        log_options=config.mapping("log-opts"),
+        labels=config.texts("labels"),
+        debug=config.log_level == "debug",
+        init_path=config.text("init-path"),
+    )
 
 
 def _notify_systemd(state: str) -> None:

@@ -37,7 +37,7 @@ async def list_all(engine: Engine, request: Request) -> Reply:
 
 
 async def create(engine: Engine, request: Request) -> Reply:
-    body = await request.json(ContainerCreate, required=True)
+    body = gates.container_create(await request.json(ContainerCreate, required=True), request.version)
     platform = request.query.text("platform") if request.at_least(1, 41) else ""
     return json_response(await engine.containers.create(request.query.text("name"), body, platform), 201)
 
