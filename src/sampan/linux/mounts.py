@@ -146,7 +146,7 @@ def _context_error(fd: int, operation: str) -> OSError:
 
 
 def fsmount(fd: int, attributes: int = 0) -> int:
-    """A detached mount (MOUNT_ATTR_*) of the file system that has been created: fsmount(2)."""
+    """A detached mount (MOUNT_ATTR_*) of the file system made by now, as an O_PATH descriptor: fsmount(2)."""
     return checked(syscall(NUMBERS["fsmount"], fd, _FSMOUNT_CLOEXEC, attributes), "fsmount")
 
 

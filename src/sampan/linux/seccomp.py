@@ -180,7 +180,7 @@ def _action(name: object, number: object, field: str) -> int:
     if isinstance(name, str) and name in _NUMBERED_ACTIONS:
         if number is None:
             number = errno.EPERM
-        if not isinstance(number, int) or not 0 <= number <= 0xFFFF:
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 0xFFFF:
             raise _invalid(f"{field}: {number!r} is no error number")
         return _NUMBERED_ACTIONS[name] | number
     if not isinstance(name, str) or name not in _ACTIONS:
@@ -193,14 +193,18 @@ def _action(name: object, number: object, field: str) -> int:
 
 
 def _objects(document: Mapping[str, object], key: str) -> Iterable[Mapping[str, object]]:
-    value = document.get(key) or []
+    value = document.get(key)
+    if value is None:
+        return []
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise _invalid(f"{key} must be an array of objects")
     return value
 
 
 def _strings(document: Mapping[str, object], key: str) -> tuple[str, ...]:
-    value = document.get(key) or []
+    value = document.get(key)
+    if value is None:
+        return ()
     if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
         raise _invalid(f"{key} must be an array of strings")
     return tuple(value)
