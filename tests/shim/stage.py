@@ -52,7 +52,7 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.cgroup = f"/sampan-test-{secrets.token_hex(4)}"
+        self.cgroup = f"/sampan-shim-{secrets.token_hex(4)}"
         self.shims: list[Shim] = []
         self.rootfs = folder / "rootfs"
         for name in ("bin", "proc", "dev", "sys", "tmp"):
@@ -94,6 +94,8 @@ class Stage:
             shim.close()
         self.zygote.close()
         self.process.wait(SECONDS)
+        for parent in Path("/sys/fs/cgroup").glob(f"**/{self.cgroup[1:]}"):
+            parent.rmdir()
 
     def spawn(self, command: str | list[str] = "true", *, terminal: bool = False, **changes: Any) -> Shim:
         """A shim for a container that runs `command`; `changes` go into the top of config.json."""

@@ -13,25 +13,21 @@ of yet. Knows neither the container's own process nor the controllers; the super
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sampan import errors
-from sampan.runtime.launch import Launched, Options, Stdio
-from sampan.runtime.spec import Process as ProcessSpec
-from sampan.runtime.spec import parse_process
+from sampan.runtime.launch import Launched, Stdio
 from sampan.shim import protocol
 from sampan.shim.loop import Loop
 from sampan.shim.process import Process
-from sampan.shim.streams import Streams
+from sampan.shim.streams import StreamOptions, Streams
 
 # Exit codes kept for a controller that may come back; health checks would otherwise add one every few
 # seconds.
 _MAX_UNTOLD = 64
 
-Launcher = Callable[[ProcessSpec, Stdio | None, Options], Launched]
+Launcher = Callable[[protocol.Exec, Stdio | None], Launched]
 
 
 @dataclass(slots=True, eq=False)
@@ -44,9 +40,8 @@ class _Execution:
 class Executions:
     """All execs of the container, by id."""
 
-    def __init__(self, loop: Loop, directory: str, new_streams: Callable[[str], Streams]) -> None:
+    def __init__(self, loop: Loop, new_streams: Callable[[str], Streams]) -> None:
         self._loop = loop
-        self._directory = directory
         self._new_streams = new_streams
         self._executions: dict[str, _Execution] = {}
 
@@ -81,8 +76,9 @@ class Executions:
         if execution.process is not None:
             raise errors.Conflict(f"exec {request.exec} is already running")
         try:
-            process = self._read_process(request.exec)
-            launched = self._launch(request, process, streams, launch)
+            # As moby for execs: the end of the client's input is the end of stdin.
+            options = StreamOptions(request.terminal, request.stdin_open, True, request.detach)
+            launched = streams.open(options, lambda stdio: launch(request, stdio))
         except BaseException:
             streams.close()
             raise
@@ -132,28 +128,3 @@ class Executions:
         ]
         for exec_id in untold[:-_MAX_UNTOLD]:
             del self._executions[exec_id]
-
-    def _read_process(self, exec_id: str) -> ProcessSpec:
-        path = f"{self._directory}/{protocol.process_name(exec_id)}"
-        with open(path, "rb") as file:
-            document = file.read()
-        os.unlink(path)
-        try:
-            return parse_process(json.loads(document))
-        except ValueError as error:
-            raise errors.InvalidArgument(f"exec {exec_id}: process is not JSON: {error}") from None
-
-    @staticmethod
-    def _launch(request: protocol.Exec, process: ProcessSpec, streams: Streams, launch: Launcher) -> Launched:
-        options = Options(user=request.user, groups=request.groups)
-        # As moby for execs: the end of the client's input is the end of stdin.
-        if request.terminal:
-            launched = launch(process, None, options)
-            assert launched.console is not None
-            streams.open_terminal(launched.console, stdin_open=request.stdin_open, stdin_once=True)
-            return launched
-        ends = streams.open_pipes(stdin_open=request.stdin_open, stdin_once=True, discard=request.detach)
-        try:
-            return launch(process, Stdio(ends.stdin, ends.stdout, ends.stderr), options)
-        finally:
-            ends.close()

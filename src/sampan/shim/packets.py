@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import os
+import select
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,6 +58,16 @@ def receive(sock: socket.socket) -> Packet | None:
         raise TruncatedPacket
     # A packet has at least one byte, so an empty one is the end (unix(7), SOCK_SEQPACKET).
     return packet if payload or fds else None
+
+
+def wait(sock: socket.socket) -> Packet | None:
+    """The next packet, however long it takes."""
+    while True:
+        select.select([sock], [], [])
+        try:
+            return receive(sock)
+        except BlockingIOError:
+            continue
 
 
 def close_all(fds: Sequence[int]) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sampan.linux.terminals import set_window_size
+from sampan.runtime.launch import Launched, Stdio
 from sampan.shim.attach import STDERR, STDOUT, AttachedClient
 from sampan.shim.logfile import LogFile
 from sampan.shim.loop import GONE, IN, OUT, Loop
@@ -32,16 +33,13 @@ _DRAIN_READS = 2 * 1024 * 1024 // _READ_SIZE
 
 
 @dataclass(frozen=True, slots=True)
-class ChildEnds:
-    """The process' ends of its stdio, for the launch; `close` them afterwards."""
+class StreamOptions:
+    """What kind of streams a process gets. With `discard`, and no terminal, its output goes to /dev/null."""
 
-    stdin: int
-    stdout: int
-    stderr: int
-
-    def close(self) -> None:
-        for fd in {self.stdin, self.stdout, self.stderr}:
-            os.close(fd)
+    terminal: bool = False
+    stdin_open: bool = False
+    stdin_once: bool = False
+    discard: bool = False
 
 
 class Output:
@@ -167,7 +165,7 @@ class Input:
 
 
 class Streams:
-    """All streams of one process, and its clients. `open_pipes` or `open_terminal`, `begin`, …, `drain`.
+    """All streams of one process, and its clients: `open`, `begin`, …, `drain`, `close`.
 
     Before `begin` clients may join already; they wait. `on_detach` is told of one that used its detach keys.
     """
@@ -191,24 +189,37 @@ class Streams:
 
     # --- the process' side ---
 
-    def open_pipes(self, *, stdin_open: bool, stdin_once: bool, discard: bool = False) -> ChildEnds:
-        """Make the pipes of a process without terminal; with `discard` its output goes to /dev/null."""
-        self._stdin_once = stdin_once
-        if stdin_open:
+    def open(self, options: StreamOptions, launch: Callable[[Stdio | None], Launched]) -> Launched:
+        """Make the streams of the process that `launch` starts."""
+        if options.terminal:
+            launched = launch(None)
+            assert launched.console is not None
+            self.open_terminal(launched.console, options)
+            return launched
+        stdio = self.open_pipes(options)
+        try:
+            return launch(stdio)
+        finally:
+            close_stdio(stdio)
+
+    def open_pipes(self, options: StreamOptions) -> Stdio:
+        """Make our ends of the pipes of a process, and return the ones that are the process'."""
+        self._stdin_once = options.stdin_once
+        if options.stdin_open:
             stdin, ours = os.pipe2(os.O_CLOEXEC)
             self._input = Input(self, self._loop, ours)
         else:
             stdin = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        if discard:
+        if options.discard:
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-            return ChildEnds(stdin, null, null)
-        return ChildEnds(stdin, self._open_output(STDOUT, "stdout"), self._open_output(STDERR, "stderr"))
+            return Stdio(stdin, null, null)
+        return Stdio(stdin, self._open_output(STDOUT, "stdout"), self._open_output(STDERR, "stderr"))
 
-    def open_terminal(self, master: int, *, stdin_open: bool, stdin_once: bool) -> None:
+    def open_terminal(self, master: int, options: StreamOptions) -> None:
         """Take the master of the process' terminal, which this owns now."""
         self._terminal = True
-        self._stdin_once = stdin_once
-        if stdin_open:
+        self._stdin_once = options.stdin_once
+        if options.stdin_open:
             # A duplicate, since epoll knows one interest for each descriptor.
             self._input = Input(self, self._loop, os.dup(master))
         self._outputs.append(Output(self, self._loop, master, STDOUT, self._encoder("stdout")))
@@ -320,3 +331,9 @@ class Streams:
 
     def queue_changed(self) -> None:
         self._balance()
+
+
+def close_stdio(stdio: Stdio) -> None:
+    """Close the process' ends, some of which may be the same."""
+    for fd in {stdio.stdin, stdio.stdout, stdio.stderr}:
+        os.close(fd)

@@ -20,22 +20,17 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from sampan import errors
-from sampan.runtime import hooks
-from sampan.runtime.cgroups import Cgroup, open_cgroups
-from sampan.runtime.launch import Descriptors, Launched, Options, Stdio, launch, launch_exec
-from sampan.runtime.spec import Process as ProcessSpec
-from sampan.runtime.spec import Spec, load
-from sampan.runtime.state import State
+from sampan.runtime.launch import Launched
 from sampan.shim import attach, packets, protocol
 from sampan.shim.attach import AttachedClient
+from sampan.shim.container import Container
 from sampan.shim.control import Controllers
 from sampan.shim.execs import Executions
 from sampan.shim.logfile import LogFile
 from sampan.shim.loop import Loop
-from sampan.shim.network import NetworkPlan
 from sampan.shim.process import Process
 from sampan.shim.protocol import Phase
-from sampan.shim.streams import Streams
+from sampan.shim.streams import StreamOptions, Streams
 from sampan.wire.gotime import format_rfc3339
 
 # How long clients may take to read the last output, once the container and all that belongs to it is gone.
@@ -47,16 +42,14 @@ class Supervisor:
 
     def __init__(self, container: str, directory: str, control: socket.socket) -> None:
         self.phase = Phase.NEW
-        self._container = container
+        self._container = Container(container, directory)
         self._directory = directory
         self._loop = Loop()
         self._loop.after_round = self._settle
         self._controllers = Controllers(self._loop, self._handle)
         self._streams = self._new_streams(None)
-        self._execs = Executions(self._loop, directory, self._new_streams)
+        self._execs = Executions(self._loop, self._new_streams)
         self._log: LogFile | None = None
-        self._spec: Spec | None = None
-        self._cgroup: Cgroup | None = None
         self._process: Process | None = None
         self._started_at: str | None = None
         self._finished_at = ""
@@ -70,7 +63,7 @@ class Supervisor:
         """Last resort after an error of the shim itself: do not leave a container that nobody looks after."""
         if self._process is not None and self._process.exit_code is None:
             self._process.kill(signal.SIGKILL)
-        self._remove_cgroup()
+        self._remove_container()
         self._release_directory()
 
     # --- requests ---
@@ -136,49 +129,16 @@ class Supervisor:
         return protocol.StartResult(launched.pid, self._started_at, launched.warnings)
 
     def _launch(self, request: protocol.Start, fds: Mapping[str, int]) -> Launched:
-        self._spec = spec = load(self._directory)
-        network = None if request.network is None else NetworkPlan.from_document(request.network)
-        descriptors = _descriptors(fds)
-        cgroup = open_cgroups().cgroup(spec.linux.cgroups_path)
         if request.log is not None:
             self._log = LogFile(request.log.path, request.log.max_size, request.log.max_file)
             self._streams.log = self._log
-        ends = None
-        if not request.terminal:
-            ends = self._streams.open_pipes(stdin_open=request.stdin_open, stdin_once=request.stdin_once)
-        try:
-            launched = launch(
-                spec,
-                self._directory,
-                container_id=self._container,
-                descriptors=descriptors,
-                stdio=None if ends is None else Stdio(ends.stdin, ends.stdout, ends.stderr),
-                cgroup=cgroup,
-                prepare=None if network is None else network.create,
-                inside=None if network is None else network.configure,
-                options=Options(user=request.user, groups=request.groups),
-            )
-        finally:
-            if ends is not None:
-                ends.close()
-        self._cgroup = cgroup
-        if request.terminal:
-            assert launched.console is not None
-            self._streams.open_terminal(
-                launched.console, stdin_open=request.stdin_open, stdin_once=request.stdin_once
-            )
-        return launched
+        options = StreamOptions(request.terminal, request.stdin_open, request.stdin_once)
+        return self._streams.open(options, lambda stdio: self._container.start(request, fds, stdio))
 
     def _exec(self, request: protocol.Exec) -> protocol.ExecResult:
         if self.phase is not Phase.RUNNING:
             raise self._wrong_phase()
-        return protocol.ExecResult(self._execs.start(request, self._launch_exec))
-
-    def _launch_exec(self, process: ProcessSpec, stdio: Stdio | None, options: Options) -> Launched:
-        assert self._process is not None and self._spec is not None and self._cgroup is not None
-        return launch_exec(
-            self._process.pid, process, spec=self._spec, stdio=stdio, cgroup=self._cgroup, options=options
-        )
+        return protocol.ExecResult(self._execs.start(request, self._container.exec))
 
     def _addressed(self, exec_id: str | None) -> Process:
         """The process that a request is meant for."""
@@ -187,17 +147,14 @@ class Supervisor:
         return self._process if exec_id is None else self._execs.process(exec_id)
 
     def _wrong_phase(self) -> errors.Conflict:
-        return errors.Conflict(f"container {self._container} is {self.phase.value}")
+        return errors.Conflict(f"container {self._container.id} is {self.phase.value}")
 
     # --- the end ---
 
     def _init_died(self) -> None:
         self.phase = Phase.DRAINING
         self._finished_at = format_rfc3339(time.time_ns())
-        assert self._spec is not None and self._cgroup is not None
-        if not self._spec.linux.is_new("pid"):
-            # With a PID namespace of its own the kernel has killed all the rest (pid_namespaces(7)).
-            self._cgroup.kill()
+        self._container.end_rest()
 
     def _settle(self) -> None:
         """At the end of each round: do what has become due."""
@@ -222,12 +179,11 @@ class Supervisor:
         if self._log is not None:
             self._log.close()
             self._log = self._streams.log = None
-        exited = protocol.Exited(process.exit_code, self._was_oom_killed(), self._finished_at)
+        exited = protocol.Exited(process.exit_code, self._container.was_oom_killed(), self._finished_at)
         self._write_file(protocol.EXIT_NAME, json.dumps(protocol.document_of(exited)))
         self.phase = Phase.EXITED
         self._controllers.publish(exited)
-        self._remove_cgroup()
-        self._run_poststop_hooks()
+        self._remove_container()
         self._release()
 
     def _release(self) -> None:
@@ -239,28 +195,9 @@ class Supervisor:
         self._execs.close()
         self._loop.call_after(LINGER_SECONDS, self._loop.stop)
 
-    def _was_oom_killed(self) -> bool:
-        try:
-            return self._cgroup is not None and self._cgroup.oom_kill_count() > 0
-        except OSError:
-            return False
-
-    def _remove_cgroup(self) -> None:
-        if self._cgroup is not None:
-            try:
-                self._cgroup.delete()
-            except OSError as error:
-                # It keeps the container's end from nobody; the engine removes what has no owner.
-                self._complain(f"remove cgroup: {error}\n")
-            self._cgroup = None
-
-    def _run_poststop_hooks(self) -> None:
-        """A failure is no more than a warning (OCI runtime-spec, "Lifecycle", step 13)."""
-        spec = self._spec
-        if spec is not None and spec.hooks.poststop:
-            state = State(self._container, "stopped", 0, self._directory, spec.annotations).to_json()
-            for problem in hooks.run_all(spec.hooks.poststop, state):
-                self._complain(f"poststop hook: {problem}\n")
+    def _remove_container(self) -> None:
+        for problem in self._container.remove():
+            self._complain(f"{problem}\n")
 
     # --- DIR ---
 
@@ -300,20 +237,6 @@ class Supervisor:
             self._controllers.publish(protocol.Detached(client.name, exec_id))
 
         return Streams(self._loop, detached)
-
-
-def _descriptors(fds: Mapping[str, int]) -> Descriptors:
-    """The descriptors of `start`, as the runtime wants them."""
-    mounts: dict[str, int] = {}
-    namespaces: dict[str, int] = {}
-    for name, fd in fds.items():
-        if name.startswith(protocol.MOUNT_PREFIX):
-            mounts[name.removeprefix(protocol.MOUNT_PREFIX)] = fd
-        elif name.startswith(protocol.NAMESPACE_PREFIX):
-            namespaces[name.removeprefix(protocol.NAMESPACE_PREFIX)] = fd
-        elif name != protocol.ROOTFS:
-            raise errors.InvalidArgument(f"start: unknown descriptor {name}")
-    return Descriptors(rootfs=fds.get(protocol.ROOTFS), mounts=mounts, namespaces=namespaces)
 
 
 def complain(directory: str, text: str) -> None:

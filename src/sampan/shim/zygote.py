@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import os
-import select
 import signal
 import socket
 
@@ -27,11 +26,8 @@ def serve(engine: socket.socket) -> None:
     gc.disable()
     gc.freeze()
     while True:
-        select.select([engine], [], [])
         try:
-            packet = packets.receive(engine)
-        except BlockingIOError:
-            continue
+            packet = packets.wait(engine)
         except (OSError, packets.TruncatedPacket):
             return
         if packet is None:
