@@ -150,8 +150,8 @@ class Source:
         self.ended = False
         self.go_on = asyncio.Event()
 
-    async def handler(self, _request: Request) -> Reply:
-        return Stream(self.chunks())
+    async def handler(self, request: Request) -> Reply:
+        return Stream(self.chunks(), lasting=request.query.flag("lasting"))
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         try:
@@ -171,7 +171,7 @@ async def test_a_stream_is_flushed_and_ends_with_its_client(harness: Harness, ha
     harness.handle("GET", "/stream", source.handler)
     await harness.start()
     client = await harness.client()
-    client.request("GET /stream")
+    client.request("GET /stream?lasting=1")
     await client.head()
     for _ in range(3):
         assert await client.reader.readline() == b"5\r\n"
@@ -183,6 +183,23 @@ async def test_a_stream_is_flushed_and_ends_with_its_client(harness: Harness, ha
     else:
         await client.close()
     await until(lambda: source.ended)
+
+
+async def test_a_half_closed_client_gets_its_finite_stream(harness: Harness) -> None:
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        yield b"whole"
+
+    async def handler(request: Request) -> Reply:
+        await request.body.read()
+        await asyncio.sleep(0.01)
+        return Stream(chunks())
+
+    harness.handle("POST", "/stream", handler)
+    await harness.start()
+    client = await harness.client()
+    client.request("POST /stream", body=b"x")
+    client.half_close()
+    assert await client.reply() == (200, b"whole")
 
 
 async def test_a_slow_client_holds_its_stream_back(harness: Harness) -> None:

@@ -89,7 +89,7 @@ def _listen_tcp(address: Address) -> socket.socket:
         own.listen(_BACKLOG)
     except OSError as error:
         own.close()
-        raise OSError(error.errno, f"listen {address.text}: {os.strerror(error.errno or 0)}") from None
+        raise OSError(error.errno, f"listen {address.text}: {error.strerror or error}") from None
     return own
 
 
@@ -108,7 +108,7 @@ def _listen_unix(path: str, group: int | None) -> socket.socket:
         own.listen(_BACKLOG)
     except OSError as error:
         own.close()
-        raise OSError(error.errno, f"listen unix {path}: {os.strerror(error.errno or 0)}") from None
+        raise OSError(error.errno, f"listen unix {path}: {error.strerror or error}") from None
     return own
 
 

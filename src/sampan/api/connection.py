@@ -14,7 +14,8 @@ client
 - A client that goes away: a handler whose reply is a `Stream` is cancelled, and reading a body raises
 ClientGone. A
   command that is under way runs to its end, since a half-done `stop` or `rm` helps nobody.
-- A half-closed connection counts as gone for streams, as in Go's server, and still gets whole replies.
+- A half-closed connection counts as gone for streams that last, as in Go's server; it still gets other
+replies.
 - Hijacking: reading stops, the bytes that came early are kept, and `dup` takes the socket out of asyncio.
 """
 
@@ -61,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._room: asyncio.Future[None] | None = None
         self._body_done = True
         self._streaming = False
+        self._lasting = False
         self._half_closed = False
         self._lost = False
         self._idle = True
@@ -89,7 +91,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._half_closed = True
-        if self._streaming:
+        if self._lasting:
             self.task.cancel()
         elif self._arrival is not None:
             _wake(self._arrival)
@@ -142,6 +144,7 @@ class Connection(asyncio.Protocol):
             await self._refuse(head.refusal(error))
             return False
         await self._answer(request)
+        request.body.closed = True
         return await self._skip_body()
 
     async def _read_head(self) -> h11.Request | None:
@@ -215,11 +218,10 @@ class Connection(asyncio.Protocol):
         await self._flush()
 
     async def _send_stream(self, request: Request, stream: Stream) -> None:
-        extra = (("Content-Type", stream.content_type), *stream.headers)
-        headers = head.headers(extra, last=self._must_end())
+        headers = head.headers((("Content-Type", stream.content_type),), last=self._must_end())
         try:
-            self._streaming = True
-            if self._lost or self._half_closed:
+            self._streaming, self._lasting = True, stream.lasting
+            if self._lost or (self._half_closed and stream.lasting):
                 raise ClientGone
             self._write(_head(200, headers))
             await self._flush()
@@ -233,7 +235,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             raise ClientGone from error
         finally:
-            self._streaming = False
+            self._streaming = self._lasting = False
             await stream.chunks.aclose()
         self._write(h11.EndOfMessage())
         await self._flush()

@@ -39,10 +39,12 @@ JSON_LIMIT = 4 << 20
 class Body:
     """The body of one request, read from its connection on demand."""
 
-    __slots__ = ("_file", "_receive", "length")
+    __slots__ = ("_receive", "closed", "length")
 
     def __init__(self, receive: Callable[[], Awaitable[bytes]], length: int | None) -> None:
         self._receive = receive
+        self.closed = False
+        """Set when the request was answered: what the connection receives now belongs to the next one."""
         self.length = length
         """What Content-Length promised; None for a chunked body."""
 
@@ -50,8 +52,16 @@ class Body:
     def empty(self) -> bool:
         return self.length == 0
 
+    async def receive(self) -> bytes:
+        """The next piece, b"" at the end. Raises InvalidArgument for a broken body, ClientGone for a lost
+        client.
+        """
+        if self.closed:
+            raise status.ClientGone("the request has been answered")
+        return await self._receive()
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while piece := await self._receive():
+        while piece := await self.receive():
             yield piece
 
     async def read(self, limit: int = JSON_LIMIT) -> bytes:
@@ -68,16 +78,16 @@ class Body:
 
     def file(self) -> BodyFile:
         """A blocking file for a thread. Must be called on the loop, before the thread starts."""
-        return BodyFile(self._receive, asyncio.get_running_loop())
+        return BodyFile(self, asyncio.get_running_loop())
 
 
 class BodyFile:
     """The body as a blocking, unseekable file: `read` runs in a thread and waits for the loop to receive."""
 
-    __slots__ = ("_loop", "_receive", "_rest")
+    __slots__ = ("_body", "_loop", "_rest")
 
-    def __init__(self, receive: Callable[[], Awaitable[bytes]], loop: asyncio.AbstractEventLoop) -> None:
-        self._receive = receive
+    def __init__(self, body: Body, loop: asyncio.AbstractEventLoop) -> None:
+        self._body = body
         self._loop = loop
         self._rest: memoryview | None = memoryview(b"")
 
@@ -90,7 +100,7 @@ class BodyFile:
         if size < 0:
             return b"".join(iter(lambda: self.read(1 << 18), b""))
         if self._rest is not None and not self._rest and size > 0:
-            piece = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
+            piece = asyncio.run_coroutine_threadsafe(self._body.receive(), self._loop).result()
             self._rest = memoryview(piece) if piece else None
         if self._rest is None:
             return b""
@@ -99,9 +109,6 @@ class BodyFile:
 
     def readable(self) -> bool:
         return True
-
-    async def _next(self) -> bytes:
-        return await self._receive()
 
 
 @dataclass(slots=True)
@@ -157,13 +164,16 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An answer that is sent as it comes; headers go out at once. A client that leaves cancels the
+    """An answer that is sent as it comes; its head goes out at once. A client that leaves cancels the
     generator.
     """
 
     chunks: AsyncGenerator[bytes, None]
     content_type: str = JSON
-    headers: tuple[tuple[str, str], ...] = ()
+    lasting: bool = False
+    """It waits for things to happen, without an end of its own: a half-closed client is then taken for
+    gone.
+    """
 
 
 class Hijacked:

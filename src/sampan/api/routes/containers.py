@@ -66,7 +66,7 @@ async def logs(engine: Engine, request: Request) -> Reply:
     if not (options.stdout or options.stderr):
         raise errors.InvalidArgument("Bad parameters: you must choose at least one stream")
     tty, entries = await engine.containers.logs(request.name, options)
-    return Stream(_log_stream(tty, entries), stream_type(request.version, tty=tty))
+    return Stream(_log_stream(tty, entries), stream_type(request.version, tty=tty), options.follow)
 
 
 async def _log_stream(tty: bool, entries: AsyncIterator[tuple[int, bytes]]) -> AsyncGenerator[bytes, None]:
@@ -139,7 +139,7 @@ async def wait(engine: Engine, request: Request) -> Reply:
     end.
     """
     condition = request.query.text("condition") if request.at_least(1, 30) else ""
-    return Stream(_exit_status(await engine.containers.wait(request.name, condition)))
+    return Stream(_exit_status(await engine.containers.wait(request.name, condition)), lasting=True)
 
 
 async def _exit_status(future: asyncio.Future[dict[str, object]]) -> AsyncGenerator[bytes, None]:

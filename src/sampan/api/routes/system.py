@@ -64,7 +64,7 @@ async def events(engine: Engine, request: Request) -> Reply:
         texts = query.text("since"), query.text("until")
         raise errors.InvalidArgument(f"`since` time ({texts[0]}) cannot be after `until` time ({texts[1]})")
     documents = engine.events.subscribe(since=since, until=until, filters=query.filters())
-    return Stream(_lines(documents, request.version))
+    return Stream(_lines(documents, request.version), lasting=True)
 
 
 async def _lines(documents: AsyncIterator[gates.Document], version: Version) -> AsyncGenerator[bytes, None]:
