@@ -28,8 +28,9 @@ from sampan.runtime.operations import (
     process,
     rootfs,
 )
+from sampan.runtime.operations.binds import BindMount, OpenSources
 from sampan.runtime.operations.cgroup_mounts import MountCgroup
-from sampan.runtime.operations.mounts import BindMount, MountFilesystem, Remount
+from sampan.runtime.operations.mounts import MakeMountsReadOnly, MountFilesystem, Remount, mount_failed
 from sampan.runtime.spec import Capabilities, Device, Mount, Process, Spec, sysctl_path
 from sampan.runtime.state import State
 
@@ -47,7 +48,6 @@ DEFAULT_LINKS = (
     ("/dev/stdin", "/proc/self/fd/0"),
     ("/dev/stdout", "/proc/self/fd/1"),
     ("/dev/stderr", "/proc/self/fd/2"),
-    ("/dev/core", "/proc/kcore"),
 )
 
 # Files in /proc that callers may cover, one by one, as in runc (lxcfs does so).
@@ -107,6 +107,7 @@ def plan_container(spec: Spec, state: State, view: CgroupView, choices: Choices)
         *([namespaces.NewCgroupNamespace()] if spec.linux.is_new("cgroup") else []),
         *late,
         *late_masks,
+        *_read_only_mounts(spec),
     ]
     if hooks.prestart or hooks.create_runtime:
         operations.append(barriers.AwaitRuntimeHooks())
@@ -151,7 +152,11 @@ def _begin(spec: Spec, container_id: str) -> list[Operation]:
     propagation = linux.rootfs_propagation
     if propagation is None or propagation[0] == linux_mounts.MS_UNBINDABLE:
         propagation = (linux_mounts.MS_SLAVE, True)
-    operations += [rootfs.PrepareNamespace(*propagation), rootfs.AttachRootfs(spec.root.path)]
+    operations.append(rootfs.PrepareNamespace(*propagation))
+    binds = tuple((number, mount) for number, mount in enumerate(spec.mounts) if mount.options.bind)
+    if binds:
+        operations.append(OpenSources(binds))
+    operations.append(rootfs.AttachRootfs(spec.root.path))
     if "user" in linux.namespaces:
         # Only now: the bundle may lie where the container's root, an ordinary user outside, cannot go.
         if linux.is_new("user"):
@@ -173,7 +178,7 @@ def _mounts(spec: Spec, view: CgroupView) -> tuple[list[Operation], list[Operati
     early: list[Operation] = []
     late: list[Operation] = []
     late_paths: list[str] = []
-    for mount in spec.mounts:
+    for number, mount in enumerate(spec.mounts):
         operation: Operation
         is_cgroup = not mount.options.bind and mount.type in ("cgroup", "cgroup2")
         if is_cgroup:
@@ -182,7 +187,7 @@ def _mounts(spec: Spec, view: CgroupView) -> tuple[list[Operation], list[Operati
             operation = Remount(mount)
         elif mount.options.bind:
             _check_below_proc(mount)
-            operation = BindMount(mount, stays_shared)
+            operation = BindMount(mount, number, stays_shared)
         else:
             _check_below_proc(mount)
             operation = MountFilesystem(mount)
@@ -192,6 +197,15 @@ def _mounts(spec: Spec, view: CgroupView) -> tuple[list[Operation], list[Operati
         else:
             early.append(operation)
     return early, late, late_paths
+
+
+def _read_only_mounts(spec: Spec) -> list[Operation]:
+    destinations = tuple(
+        mount.destination.rstrip("/")
+        for mount in spec.mounts
+        if mount.type == "tmpfs" and mount.options.read_only and not mount.options.bind
+    )
+    return [MakeMountsReadOnly(destinations)] if destinations else []
 
 
 def _related(path: str, others: Iterable[str]) -> bool:
@@ -214,9 +228,9 @@ def _check_below_proc(mount: Mount) -> None:
             parts.append(part)
     path = "/" + "/".join(parts)
     if path == "/proc" and not mount.options.bind and mount.type != "proc":
-        raise errors.InvalidArgument(f'"{path}" cannot be mounted because it is not of type proc')
+        raise mount_failed(mount, f'"{path}" cannot be mounted because it is not of type proc')
     if path.startswith("/proc/") and not (mount.options.bind and path in _COVERABLE):
-        raise errors.InvalidArgument(f'"{path}" cannot be mounted because it is inside /proc')
+        raise mount_failed(mount, f'"{path}" cannot be mounted because it is inside /proc')
 
 
 def _devices(spec: Spec) -> list[Operation]:
@@ -227,6 +241,7 @@ def _devices(spec: Spec) -> list[Operation]:
     nodes = [device for device in DEFAULT_DEVICES if device.path not in given]
     nodes += [device for device in spec.linux.devices if device.path != "/dev/ptmx"]
     links = [devices.CreateLink(path, target) for path, target in DEFAULT_LINKS]
+    links.append(devices.CreateLink("/dev/core", "/proc/kcore", only_if="/proc/kcore"))
     # Not a node: 5:2 in the container's /dev would open the host's devpts.
     ptmx = devices.CreateLink("/dev/ptmx", "pts/ptmx", replace=True)
     return [*(devices.CreateDevice(device) for device in nodes), ptmx, *links]

@@ -35,6 +35,7 @@ class Context:
     bundle: str = "/"
     rootfs: int | None = None  # a detached mount, given by the caller
     mount_sources: Mapping[str, int] = field(default_factory=dict)  # destination -> detached mount
+    opened: dict[int, int] = field(default_factory=dict)  # number of a bind -> its source
     namespaces: Mapping[str, int] = field(default_factory=dict)  # type -> nsfs descriptor to join
     container: int = -1  # pidfd of the container's first process, for an exec
     stdio: tuple[int, int, int] | None = None
@@ -45,7 +46,7 @@ class Context:
     procfs: int = -1  # a private, whole procfs that no mount of the container can cover
     console: int | None = None  # our end of the container's terminal
     attached_root: Root | None = None
-    mounted: dict[str, int] = field(default_factory=dict)  # /proc and /sys, by descriptors of their mounts
+    mounted: dict[str, int] = field(default_factory=dict)  # destination -> what is needed later
     user: User = field(default_factory=User)
     home: str = "/"  # the user's, for programs that are told of none
     program: str = ""  # what `args[0]` was found to be

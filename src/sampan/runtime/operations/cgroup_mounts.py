@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from sampan.linux import mounts
 from sampan.runtime.cgroups import CgroupView
+from sampan.runtime.gotext import go_error
 from sampan.runtime.operations import Context
-from sampan.runtime.operations.devices import attach_over
 from sampan.runtime.operations.mounts import (
     attach,
+    attach_over,
     make_filesystem,
     mount_failed,
     set_attributes,
@@ -23,7 +24,7 @@ _SAFE = mounts.MOUNT_ATTR_NOSUID | mounts.MOUNT_ATTR_NODEV | mounts.MOUNT_ATTR_N
 
 @dataclass(frozen=True, slots=True)
 class MountCgroup:
-    """`namespaced`: there is a cgroup namespace, so a fresh mount shows the container's cgroup as the root."""
+    """`namespaced`: there is a cgroup namespace, so a new mount shows its own cgroup as the root."""
 
     mount: Mount
     view: CgroupView
@@ -43,7 +44,7 @@ class MountCgroup:
             finally:
                 os.close(target)
         except OSError as error:
-            raise mount_failed(self.mount, "cgroup", error) from error
+            raise mount_failed(self.mount, f"mount cgroup: {go_error(error)}") from error
 
     def _mount_unified(self, target: int) -> None:
         options = replace(self.mount.options, data=())
@@ -61,6 +62,7 @@ class MountCgroup:
         writable = MountOptions(attributes=Attributes(to_set=_SAFE))
         top = make_filesystem(Mount(self.mount.destination, "tmpfs", "tmpfs", writable), ("mode=755",))
         try:
+            set_attributes(top, replace(self.mount, options=writable))
             attach_over(top, target)
             for hierarchy in self.view.hierarchies:
                 os.mkdir(hierarchy.name, 0o755, dir_fd=top)

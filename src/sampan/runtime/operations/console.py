@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sampan.linux import files, mounts, terminals
 from sampan.runtime.gotext import go_error
 from sampan.runtime.operations import Context, start_failed
-from sampan.runtime.operations.devices import attach_over
+from sampan.runtime.operations.mounts import attach_over
 
 # devpts(5): the multiplexer is device 5:2, the console 5:1.
 _PTMX = os.makedev(5, 2)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sampan.linux import mounts
 from sampan.runtime.gotext import go_error
 from sampan.runtime.operations import Context, start_failed
+from sampan.runtime.operations.mounts import attach_over
 from sampan.runtime.spec import Device
 
 _S_IFMT = 0o170000
@@ -71,16 +72,19 @@ class CreateDevice:
 
 @dataclass(frozen=True, slots=True)
 class CreateLink:
-    """A symlink that is expected in /dev. One that exists already is kept, as runc does."""
+    """A symlink that is expected in /dev. What exists already is kept, as in runc, or replaced."""
 
     path: str
     target: str
     replace: bool = False
+    only_if: str = ""  # a path of the host that has to exist
 
     def describe(self) -> str:
         return f"symlink {self.path} -> {self.target}"
 
     def execute(self, context: Context) -> None:
+        if self.only_if and not os.path.exists(self.only_if):
+            return
         try:
             parent, name = _parent(context, self.path)
             try:
@@ -96,11 +100,6 @@ class CreateLink:
                 os.close(parent)
         except OSError as error:
             raise start_failed(f"error setting up {self.path} symlink: {go_error(error)}") from error
-
-
-def attach_over(source: int, target: int) -> None:
-    """Attach a detached mount to what `target` is open on."""
-    mounts.move_mount(source, "", target, mounts.MOVE_MOUNT_F_EMPTY_PATH | mounts.MOVE_MOUNT_T_EMPTY_PATH)
 
 
 def _parent(context: Context, path: str) -> tuple[int, str]:

@@ -10,8 +10,7 @@ from sampan.linux import files, mounts
 from sampan.runtime import confined
 from sampan.runtime.gotext import go_error
 from sampan.runtime.operations import Context, start_failed
-from sampan.runtime.operations.devices import attach_over
-from sampan.runtime.operations.mounts import set_read_only
+from sampan.runtime.operations.mounts import attach_over, set_read_only
 
 _NULL = os.makedev(1, 3)
 _CLONE = mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC | files.AT_EMPTY_PATH
@@ -87,7 +86,10 @@ class VerifyMounts:
         return "verify /proc and /sys"
 
     def execute(self, context: Context) -> None:
-        for path, fd in context.mounted.items():
+        for path in ("/proc", "/sys"):
+            fd = context.mounted.get(path)
+            if fd is None:
+                continue
             found = context.root.open(path, os.O_PATH, files.RESOLVE_NO_SYMLINKS)
             try:
                 same = mounts.mount_id(found) == mounts.mount_id(fd)
@@ -125,8 +127,7 @@ def _empty_folder() -> int:
     filesystem = mounts.fsopen("tmpfs")
     try:
         mounts.fsconfig_string(filesystem, "source", "tmpfs")
-        mounts.fsconfig_string(filesystem, "mode", "0755")
-        mounts.fsconfig_string(filesystem, "nr_inodes", "1")
+        mounts.fsconfig_flag(filesystem, "ro")
         mounts.fsconfig_create(filesystem)
         return mounts.fsmount(filesystem, mounts.MOUNT_ATTR_RDONLY)
     finally:

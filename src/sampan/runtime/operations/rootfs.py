@@ -48,8 +48,9 @@ class AttachRootfs:
             mounts.mount_setattr(
                 "", dir_fd=detached, flags=files.AT_EMPTY_PATH, propagation=mounts.MS_PRIVATE
             )
-            _make_private(context.bundle)
-            mounts.move_mount(detached, context.bundle, flags=mounts.MOVE_MOUNT_F_EMPTY_PATH)
+            place = path if os.path.isdir(path) else context.bundle
+            _make_private(place)
+            mounts.move_mount(detached, place, flags=mounts.MOVE_MOUNT_F_EMPTY_PATH)
         except OSError as error:
             raise start_failed(
                 f"error preparing rootfs: {error.filename or path}: {go_error(error)}"
