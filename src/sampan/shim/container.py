@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sampan import errors
@@ -47,6 +47,8 @@ class Container:
 
         def work() -> tuple[Launched, dict[str, Any]]:
             spec = self._load()
+            if spec.process is not None:
+                spec = replace(spec, process=_with_console(spec.process, request))
             network = None if request.network is None else NetworkPlan.from_document(request.network)
             launched = launch(
                 spec,
@@ -84,7 +86,7 @@ class Container:
             spec = self._load()
             launched = launch_exec(
                 self._pid,
-                _read_process(process_path),
+                _with_console(_read_process(process_path), request),
                 spec=spec,
                 cgroup=open_cgroups().cgroup(spec.linux.cgroups_path),
                 stdio=stdio,
@@ -160,6 +162,12 @@ def _descriptors(fds: Mapping[str, int]) -> Descriptors:
         elif name != protocol.ROOTFS:
             raise errors.InvalidArgument(f"start: unknown descriptor {name}")
     return Descriptors(rootfs=fds.get(protocol.ROOTFS), mounts=mounts, namespaces=namespaces)
+
+
+def _with_console(process: Process, request: protocol.Start | protocol.Exec) -> Process:
+    """The terminal has its size before the program can ask for it."""
+    size = request.console_size or process.console_size
+    return replace(process, terminal=request.terminal, console_size=size)
 
 
 def _read_process(path: str) -> Process:

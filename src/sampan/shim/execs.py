@@ -83,8 +83,6 @@ class Executions:
             streams.close()
             raise
         execution.process = Process(self._loop, launched, streams, on_death=lambda: None)
-        if request.console_size is not None:
-            streams.resize(*request.console_size)
         streams.begin()
         return launched.pid
 

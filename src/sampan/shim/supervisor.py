@@ -123,8 +123,6 @@ class Supervisor:
         self.phase = Phase.RUNNING
         self._started_at = format_rfc3339(time.time_ns())
         self._process = Process(self._loop, launched, self._streams, self._init_died)
-        if request.console_size is not None:
-            self._streams.resize(*request.console_size)
         self._streams.begin()
         return protocol.StartResult(launched.pid, self._started_at, launched.warnings)
 
