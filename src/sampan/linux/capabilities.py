@@ -83,14 +83,22 @@ def in_bounding(capability: int) -> bool:
 
 def last_capability() -> int:
     """The highest number that the running kernel knows; it may be beyond our names."""
-    for number in range(64):
-        try:
-            in_bounding(number)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            return number - 1
-    return 63
+    number = len(CAPABILITIES) - 1
+    while not _is_known(number):
+        number -= 1
+    while _is_known(number + 1):
+        number += 1
+    return number
+
+
+def _is_known(number: int) -> bool:
+    try:
+        in_bounding(number)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    return True
 
 
 class _Header(ctypes.Structure):
@@ -120,7 +128,7 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
 def drop_bounding(keep: int) -> None:
     """Take from the bounding set all but `keep`, for good: PR_CAPBSET_DROP(2const)."""
     for number in range(last_capability() + 1):
-        if not keep >> number & 1 and in_bounding(number):
+        if not keep >> number & 1:
             prctl("PR_CAPBSET_DROP", _PR_CAPBSET_DROP, number)
 
 
