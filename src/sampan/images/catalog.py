@@ -1,17 +1,18 @@
 """The catalog: which images, names and layers there are, in the `image_` tables of the database.
 
-Owns the tables, their migrations and every SQL statement of this library. Each public method is one transaction,
-and safe from any thread: one connection, one lock, nothing slow inside. A row is the truth: a blob or a layer's
-folder without its row is garbage, and is written before its row.
+Owns the tables, their migrations and every SQL statement of this library. Each public method is one
+transaction, and safe from any thread: one connection, one lock, nothing slow inside. A row is the truth: a
+blob or a layer's folder without its row is garbage, and is written before its row.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sampan.images.layers import Layer
 
@@ -79,23 +80,40 @@ class Catalog:
             self._connection.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Join several calls into one change: all of it happens, or nothing."""
+    def exclusive(self) -> Iterator[None]:
+        """Keep other threads out: what was read stays true until the end of the block."""
+        with self._lock:
+            yield
+
+    @contextmanager
+    def transaction(self, *, durable: bool = False) -> Iterator[None]:
+        """Join several statements into one change: all of it happens, or nothing.
+
+        `durable` waits for the disk. A row that was added and is lost in a power cut leaves garbage, which is
+        removed; one that was removed and comes back would stand for an image without its layers.
+        """
         with self._lock:
             if self._connection.in_transaction:
                 yield
                 return
+            if durable:
+                self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
             except BaseException:
                 self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+            else:
+                self._connection.execute("COMMIT")
+            finally:
+                if durable:
+                    self._connection.execute("PRAGMA synchronous=NORMAL")
 
     def _migrate(self) -> None:
         self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
+            "CREATE TABLE IF NOT EXISTS schema_versions"
+            " (component TEXT PRIMARY KEY, version INTEGER NOT NULL)"
         )
         with self.transaction():
             row = self._one("SELECT version FROM schema_versions WHERE component = ?", _COMPONENT)
@@ -110,12 +128,12 @@ class Catalog:
 
     # Images
 
-    def add_image(self, image_id: str, created: int, top_layer: str | None, parent: str | None) -> bool:
+    def add_image(self, image_id: str, created: int, top_layer: str | None) -> bool:
         """Add an image whose layers are there; False if it is known already."""
         with self.transaction():
             if self.image(image_id) is not None:
                 return False
-            self._run("INSERT INTO image_images VALUES (?, ?, ?, NULL)", image_id, parent, created)
+            self._run("INSERT INTO image_images VALUES (?, NULL, ?, NULL)", image_id, created)
             self._run("INSERT INTO image_tops VALUES (?, ?, ?)", _IMAGE, image_id, top_layer)
             return True
 
@@ -124,12 +142,14 @@ class Catalog:
         with self.transaction():
             self._run("UPDATE image_images SET parent = ? WHERE id = ?", parent, image_id)
 
-    def remove_image(self, image_id: str) -> None:
-        """Remove an image and its names; its children become orphans."""
-        with self.transaction():
+    def remove_image(self, image_id: str) -> str | None:
+        """Remove an image and its names; returns the layer that it stood on. Its children become orphans."""
+        with self.transaction(durable=True):
+            top = self._top(_IMAGE, image_id)
             self._run("DELETE FROM image_names WHERE image = ?", image_id)
             self._run("DELETE FROM image_tops WHERE kind = ? AND id = ?", _IMAGE, image_id)
             self._run("DELETE FROM image_images WHERE id = ?", image_id)
+            return top
 
     def image(self, image_id: str) -> ImageRow | None:
         """Return an image by its full id."""
@@ -159,12 +179,13 @@ class Catalog:
 
     # Names
 
-    def set_name(self, name: str, image_id: str, now: int) -> str | None:
-        """Give an image a name; returns the image that had it, if it was another."""
+    def set_name(self, name: str, image_id: str, now: int | None = None) -> str | None:
+        """Give an image a name; returns the image that had it, if it was another. `now`: a user tagged it."""
         with self.transaction():
             before = self.named(name)
             self._run("INSERT OR REPLACE INTO image_names VALUES (?, ?)", name, image_id)
-            self._run("UPDATE image_images SET last_tagged = ? WHERE id = ?", now, image_id)
+            if now is not None:
+                self._run("UPDATE image_images SET last_tagged = ? WHERE id = ?", now, image_id)
             return before if before != image_id else None
 
     def remove_name(self, name: str) -> None:
@@ -183,6 +204,13 @@ class Catalog:
             row[0]
             for row in self._all("SELECT name FROM image_names WHERE image = ? ORDER BY name", image_id)
         ]
+
+    def tags_of(self, repository: str) -> list[tuple[str, str]]:
+        """Return (image id, name) of all the tags of a repository, sorted."""
+        # ":" and ";" are neighbours in ASCII: the range holds what begins with "<repository>:".
+        query = "SELECT image, name FROM image_names WHERE name >= ? AND name < ? ORDER BY name"
+        rows = self._all(query, f"{repository}:", f"{repository};")
+        return [(image, name) for image, name in rows]
 
     def all_names(self) -> dict[str, list[str]]:
         """Return the names of every image that has some, sorted."""
@@ -216,20 +244,23 @@ class Catalog:
         rows = self._all("SELECT chain_id, diff_id, parent, size, tar_size FROM image_layers")
         return {row[0]: Layer(*row) for row in rows}
 
-    def forget_unused_layers(self, top: str | None, kept: Sequence[str]) -> list[str]:
-        """Remove the rows of a chain from its top down to the first layer that something needs.
+    def forget_unused_layers(self, top: str | None, held: Container[str]) -> list[str]:
+        """Remove the rows of a chain from its top down to the first layer that is needed or held.
 
-        `kept` are layers in use by work in progress. Returns the chain ids, top first, for the driver to remove.
+        Returns the chain ids, top first, for the driver to remove.
         """
         forgotten: list[str] = []
-        with self.transaction():
-            while top is not None and top not in kept and not self._is_needed(top):
-                layer = self.layer(top)
-                if layer is None:
-                    break
-                self._run("DELETE FROM image_layers WHERE chain_id = ?", top)
-                forgotten.append(top)
-                top = layer.parent
+        with self._lock:
+            if top is None or top in held or self._is_needed(top):
+                return forgotten
+            with self.transaction(durable=True):
+                while top is not None and top not in held and not self._is_needed(top):
+                    layer = self.layer(top)
+                    if layer is None:
+                        break
+                    self._run("DELETE FROM image_layers WHERE chain_id = ?", top)
+                    forgotten.append(top)
+                    top = layer.parent
         return forgotten
 
     def unused_tops(self) -> list[str]:
@@ -251,18 +282,24 @@ class Catalog:
 
     # Writable layers
 
-    def add_writable(self, container_id: str, chain_id: str | None) -> None:
-        """Note that a container stands on a layer, before its writable layer is made."""
+    def add_writable(self, container_id: str, chain_id: str | None) -> bool:
+        """Note that a container is going to stand on a layer; False if that is gone."""
         with self.transaction():
+            if chain_id is not None and self.layer(chain_id) is None:
+                return False
             self._run("INSERT OR REPLACE INTO image_tops VALUES (?, ?, ?)", _WRITABLE, container_id, chain_id)
+            return True
 
     def remove_writable(self, container_id: str) -> str | None:
         """Forget a container; returns the layer that it stood on."""
         with self.transaction():
-            query = "SELECT chain_id FROM image_tops WHERE kind = ? AND id = ?"
-            row = self._one(query, _WRITABLE, container_id)
+            top = self._top(_WRITABLE, container_id)
             self._run("DELETE FROM image_tops WHERE kind = ? AND id = ?", _WRITABLE, container_id)
-            return row[0] if row else None
+            return top
+
+    def _top(self, kind: str, owner: str) -> str | None:
+        row = self._one("SELECT chain_id FROM image_tops WHERE kind = ? AND id = ?", kind, owner)
+        return row[0] if row else None
 
     def writables(self) -> list[str]:
         """Return the containers that have a writable layer."""
@@ -273,10 +310,10 @@ class Catalog:
     def _run(self, query: str, *values: str | int | None) -> None:
         self._connection.execute(query, values)
 
-    def _one(self, query: str, *values: str | int) -> tuple[str | int | None, ...] | None:
+    def _one(self, query: str, *values: str | int) -> tuple[Any, ...] | None:
         rows = self._all(query, *values)
         return rows[0] if rows else None
 
-    def _all(self, query: str, *values: str | int) -> list[tuple[str | int | None, ...]]:
+    def _all(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
         with self._lock:
             return self._connection.execute(query, values).fetchall()

@@ -1,13 +1,13 @@
 """Compressed streams opened by what they begin with: gzip, bzip2, xz and zstd, or nothing at all.
 
-Owns the detection (the magic numbers that Docker's archive package knows) and the choice of codec: isal inflates at
-twice the speed of zlib, zstandard at four times. Each codec is imported when a stream needs it. No external program
-is ever run: a decompressor found on some PATH is somebody else's code (CVE-2026-41567).
+Owns the detection (the magic numbers that Docker's archive package knows) and the choice of codec: isal
+inflates at twice the speed of zlib, zstandard at four times. Each codec is imported when a stream needs it.
+No external program is ever run: a decompressor found on some PATH is somebody else's code (CVE-2026-41567).
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import IO, Protocol, cast
 
 from sampan import errors
 from sampan.images.layers import ByteSource
@@ -117,7 +117,7 @@ class _Zstd:
 
         # 128 MiB: the window of `zstd --long=27`, which is what decoders take by default.
         decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-        self._reader = decompressor.stream_reader(source, read_across_frames=True)
+        self._reader = decompressor.stream_reader(cast("IO[bytes]", source), read_across_frames=True)
         self._error = zstandard.ZstdError
 
     def read(self, size: int, /) -> bytes:

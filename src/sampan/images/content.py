@@ -1,7 +1,7 @@
 """The content store: bytes by their digest, in `content/blobs/sha256/<hex>` (OCI image layout's naming).
 
-Owns that folder and `content/ingest`, where content is written before it has its name. A blob is there in full or
-not at all: written beside, synced, renamed. Who needs which blob is the catalog's business.
+Owns that folder and `content/ingest`, where content is written before it has its name. A blob is there in
+full or not at all: written beside, synced, renamed. Who needs which blob is the catalog's business.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Docker's JSON documents of an image: inspect, a line of the list, history.
 
-Owns the field names and what Docker writes where a configuration says nothing. Pure: rows and configurations in,
-plain dicts out. API 1.51; the fields that older versions had are added on demand.
+Owns the field names and what Docker writes where a configuration says nothing. Pure: rows and configurations
+in, plain dicts out. API 1.51; the fields that older versions had are added on demand.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sampan.images.catalog import ImageRow
@@ -35,7 +36,7 @@ _LEGACY_CONFIG: Document = {
     "OnBuild": None,
     "Labels": None,
 }
-"""What Go writes for a container configuration in which nothing is set (moby, api/types/container/config.go)."""
+"""What Go writes for a container configuration in which nothing is set (moby, api/types/container)."""
 _CONFIG_ORDER = (
     "Hostname",
     "Domainname",
@@ -81,13 +82,13 @@ _IMAGE_CONFIG = (
 
 
 def full_config(config: Document | None) -> Document:
-    """Return a container configuration as Go's Docker writes it: in its order, with empty values for what is unset."""
+    """Return a container configuration as Docker writes it: its order, empty values for what is unset."""
     values = {**_LEGACY_CONFIG, **(config or {})}
     return {key: values[key] for key in _CONFIG_ORDER if key in values}
 
 
 def inspect(
-    image: Image, row: ImageRow, layers: list[Layer], graph_driver: Document, *, legacy: bool = False
+    image: Image, row: ImageRow, layers: Sequence[Layer], graph_driver: Document, *, legacy: bool = False
 ) -> Document:
     """Return `GET /images/{name}/json`."""
     config = image.config
@@ -149,7 +150,7 @@ def summary(image: Image, size: int, *, shared_size: int = -1) -> Document:
     }
 
 
-def history(image: Image, layers: list[Layer], ancestors: list[Image]) -> list[Document]:
+def history(image: Image, layers: Sequence[Layer], ancestors: Sequence[Image]) -> list[Document]:
     """Return `GET /images/{name}/history`: newest first; only images that are here have an id.
 
     `ancestors` are the parents, nearest first.

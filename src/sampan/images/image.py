@@ -1,8 +1,8 @@
 """An image as a value: its id, its configuration document and the layers it stands on.
 
-Owns the reading of an image configuration (OCI image specification, `config.md`, and the fields that Docker adds).
-Knows nothing of where images are kept. The id is the digest of the configuration's bytes, so they are kept as they
-came and never written again.
+Owns the reading of an image configuration (OCI image specification, `config.md`, and the fields that Docker
+adds). Knows nothing of where images are kept. The id is the digest of the configuration's bytes, so they are
+kept as they came and never written again.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Image:
 
     @property
     def architecture(self) -> str:
-        """GOARCH of the image; Docker's fallback for old images is its own, so an empty one stays empty here."""
+        """GOARCH of the image; empty when the document does not say."""
         return self.config.get("architecture") or ""
 
     @property

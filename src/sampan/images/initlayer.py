@@ -1,9 +1,9 @@
 """The mount points that a container needs and an image may lack: Docker's "init layer".
 
-Owns the list and how each is made. The names are an image's, so each is opened by openat2(2) with RESOLVE_IN_ROOT
-below a mount of the image: a link of the image leads to where the container would see it lead, never outside. What
-is there already stays, but for links in the place of the files that are mounted over, and `/etc/mtab`: those Docker
-replaces too (moby, daemon/initlayer).
+Owns the list and how each is made. The names are an image's, so each is opened by openat2(2) with
+RESOLVE_IN_ROOT below a mount of the image: a link of the image leads to where the container would see it
+lead, never outside. What is there already stays, but for links in the place of the files that are mounted
+over, and `/etc/mtab`: those Docker replaces too (moby, daemon/initlayer).
 """
 
 from __future__ import annotations

@@ -1,28 +1,30 @@
 """The interface of a layer driver: how the file trees of images and containers are kept and mounted.
 
-Owns the vocabulary (`Layer`, `LayerDriver`) and nothing else. A driver may keep a layer as an extracted folder, as
-a plain tar with an index over it, or in any other way: only the driver knows, so nothing outside it may open a path
-below its folder. `tests/images/driver_suite.py` is the conformance suite that every driver passes.
+Owns the vocabulary (`Layer`, `LayerDriver`) and nothing else. A driver may keep a layer as an extracted
+folder, as a plain tar with an index over it, or in any other way: only the driver knows, so nothing outside
+it may open a path below its folder. `tests/images/driver_suite.py` is the conformance suite that every driver
+passes.
 
-Names, from the OCI image specification: the *diff id* is the digest of a layer's uncompressed tar; the *chain id*
-names a layer together with everything below it, and is what a driver keys its layers by.
+Names, from the OCI image specification: the *diff id* is the digest of a layer's uncompressed tar; the *chain
+id* names a layer together with everything below it, and is what a driver keys its layers by.
 
 Life of an image's layers, bottom first:
 
-    base = driver.apply(None, tar)                # extracted, verified, in place: survives a power cut from here on
+    base = driver.apply(None, tar)                # verified, in place, safe from a power cut
     top = driver.apply(base.chain_id, tar2)
     b"".join(driver.tar(top.chain_id))            # the bytes of tar2 again, to the last padding byte
     driver.remove(top.chain_id)                   # from the top down; the caller counts references
+    driver.sweep()                                # may take long: frees the bytes of what was removed
 
 Life of a container's writable layer:
 
     driver.create_writable(container_id, top.chain_id)
-    root = driver.mount(container_id)             # a detached mount; the caller moves it into place and closes it
+    root = driver.mount(container_id)             # a detached mount, for the caller to move and to close
     driver.writable_size(container_id)
     driver.remove_writable(container_id)          # after the mounts of it are gone
 
-Every method may be called from any thread, and twice; `remove` and `remove_writable` of what is not there succeed.
-A call that fails leaves nothing behind, and what a killed process left is removed by `recover`.
+Every method may be called from any thread, and twice; `remove` and `remove_writable` of what is not there
+succeed. A call that fails leaves nothing behind, and what a killed process left is removed by `recover`.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from sampan import errors
 
 
 class ByteSource(Protocol):
@@ -56,6 +60,15 @@ class Layer:
     """Bytes of the uncompressed tar."""
 
 
+class WrongDiffID(errors.InvalidArgument):
+    """A tar is not the one that its image names."""
+
+    def __init__(self, expected: str, got: str) -> None:
+        super().__init__(f'invalid diffID: expected "{expected}", got "{got}"')
+        self.expected = expected
+        self.got = got
+
+
 @runtime_checkable
 class LayerDriver(Protocol):
     """Keeps layers and mounts containers' root file systems. See the module's text for the life cycle."""
@@ -68,21 +81,30 @@ class LayerDriver(Protocol):
     def apply(self, parent: str | None, tar: ByteSource, *, expected_diff_id: str | None = None) -> Layer:
         """Add the layer whose uncompressed tar is read from `tar` to its end, on top of `parent`.
 
-        Raises `errors.InvalidArgument` for a tar that is damaged, hostile or not of `expected_diff_id`, and
-        `errors.SampanError` in one line when the disk is full. Adding a layer that is there already returns it.
+        Raises `errors.InvalidArgument` for a tar that is damaged or hostile, `WrongDiffID` for one that is
+        not the expected one, and `errors.SampanError` in one line when the disk is full. A layer that is
+        there already is returned.
         """
         ...
 
+    def has(self, chain_id: str) -> bool:
+        """Tell whether the layer is there."""
+        ...
+
     def tar(self, chain_id: str) -> Iterator[bytes]:
-        """Yield the layer's tar, byte for byte; raises `errors.SampanError` when the diff id no longer matches."""
+        """Yield the layer's tar, byte for byte; raises `errors.SampanError` if its digest is wrong by now."""
         ...
 
     def remove(self, chain_id: str) -> None:
-        """Remove a layer that nothing is on top of."""
+        """Take away a layer that nothing is on top of. Quick: `sweep`, or `recover`, frees its bytes."""
+        ...
+
+    def sweep(self) -> None:
+        """Free the bytes of removed layers."""
         ...
 
     def create_writable(self, container_id: str, parent: str | None) -> None:
-        """Make a container's writable layer on top of `parent`, with the mount points that Docker's init layer has."""
+        """Make a container's writable layer on top of `parent`, and the mount points of Docker's init layer."""
         ...
 
     def mount(self, container_id: str) -> int:
@@ -90,7 +112,7 @@ class LayerDriver(Protocol):
         ...
 
     def open_root(self, container_id: str) -> int:
-        """Return a detached, read-only mount of a container that is not running (for `cp`, `export`, `diff`)."""
+        """Return a detached read-only mount of a container that is not running, for `cp` and `export`."""
         ...
 
     def remove_writable(self, container_id: str) -> None:
@@ -110,7 +132,7 @@ class LayerDriver(Protocol):
         ...
 
     def recover(self, layers: Container[str], writables: Container[str]) -> list[str]:
-        """Remove what a killed process left, and every layer and writable layer that is not among the given ones.
+        """Remove what a killed process left, and each layer and writable layer not among the given ones.
 
         Returns what was removed, one line each, for the log.
         """

@@ -1,7 +1,8 @@
 """Layers in use by work that is not in the catalog yet.
 
-Owns a count in memory: a load that found a layer present, or made one, holds it until its image is in the catalog,
-so that a removal meanwhile does not take it away. Of no use after a crash: what is not in the catalog then is garbage.
+Owns a count in memory: a load that found a layer present, or made one, holds it until its image is in the
+catalog, so that a removal meanwhile does not take it away. Of no use after a crash: what is not in the
+catalog then is garbage.
 """
 
 from __future__ import annotations

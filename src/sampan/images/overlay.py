@@ -1,8 +1,9 @@
 """One overlay mount, detached: made of folders, given back as a descriptor.
 
-Owns which kernel interface is used. From Linux 6.7 on layers are added one by one (`lowerdir+`), so neither their
-number nor the length of their paths matters; older kernels get mount(2), whose one page of options is filled with
-`/proc/self/fd/N` instead of paths. Never changes the working directory and never forks, so any thread may call it.
+Owns which kernel interface is used. From Linux 6.7 on layers are added one by one (`lowerdir+`), so neither
+their number nor the length of their paths matters; older kernels get mount(2), whose one page of options is
+filled with `/proc/self/fd/N` instead of paths. Never changes the working directory and never forks, so any
+thread may call it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ MAX_LOWERS = 500
 _MAX_STRING = 255
 """fsconfig(2) takes strings of 256 bytes, the closing NUL counted."""
 _OPTIONS = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"))
-"""Docker's choice: a layer that is moved, shared or exported later holds plain files and nothing that points away."""
+"""Docker's choice: what a container wrote are plain files that nothing else is needed to read."""
 
 
 def mount(lowers: Sequence[str], upper: str | None = None, work: str | None = None, *, scratch: str) -> int:

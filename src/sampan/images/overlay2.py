@@ -1,18 +1,18 @@
-"""The layer driver `overlay2`: a layer is an extracted folder, a container a kernel overlay over such folders.
+"""The layer driver `overlay2`: a layer is an extracted folder, a container an overlay over such folders.
 
 Owns `<data root>/layers/overlay2` and nothing outside it:
 
     layers/<chain id>/diff        the layer's files; whiteouts as overlayfs has them
                       record      its tar without the files' content (see record.py)
-                      shadow/     content that the same tar hides again, by number in the record (seldom there)
+                      shadow/     content that the same tar hides again, by number in the record
                       layer.json  diff id, parent, sizes
                       init/       mount points for containers on this layer, made when the first one is
     scratch/init/                 the same for containers without an image
     containers/<id>/diff, work    what a container wrote; parent.json names its layer
     tmp/                          all that is being made or removed
 
-Whatever is not in `tmp` is complete: it is made there, synced, and renamed into place. What is to go is renamed
-there first. So a process killed at any moment leaves garbage in `tmp` only, which `recover` removes.
+Whatever is not in `tmp` is complete: it is made there, synced, and renamed into place. What is to go is
+renamed there first. So a process killed at any moment leaves garbage in `tmp` only, which `recover` removes.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import errno
 import hashlib
 import json
 import os
+from collections import deque
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sampan import errors
 from sampan.images import initlayer, overlay, tree
-from sampan.images.layers import ByteSource, Layer
+from sampan.images.layers import ByteSource, Layer, WrongDiffID
 from sampan.images.reassembly import reassemble
 from sampan.images.record import RecordWriter
 from sampan.images.unpack import Unpacker, failure
@@ -49,6 +50,7 @@ class Overlay2:
         self._root = root
         self._durable = durable
         self._layers: dict[str, Layer] = {}
+        self._graves: deque[str] = deque()
         for folder in ("layers", "containers", "scratch", "tmp"):
             # 0700 keeps set-id programs of images from the host's users (CVE-2021-41091).
             os.makedirs(f"{root}/{folder}", 0o700, exist_ok=True)
@@ -64,9 +66,7 @@ class Overlay2:
         with self._workspace("layer") as place:
             layer = self._extract(place, parent, lowers, tar)
             if expected_diff_id is not None and layer.diff_id != expected_diff_id:
-                raise errors.InvalidArgument(
-                    f"invalid layer: its diff id is {layer.diff_id} and not {expected_diff_id}"
-                )
+                raise WrongDiffID(expected_diff_id, layer.diff_id)
             self._settle(place, self._layer_path(layer.chain_id))
         self._layers[layer.chain_id] = layer
         return layer
@@ -110,9 +110,23 @@ class Overlay2:
         return reassemble(self._layer_path(chain_id), layer.diff_id)
 
     def remove(self, chain_id: str) -> None:
-        """Remove a layer; see the interface."""
+        """Move a layer out of the way; see the interface."""
         self._layers.pop(chain_id, None)
-        self._discard(self._layer_path(chain_id))
+        self._bury(self._layer_path(chain_id))
+
+    def sweep(self) -> None:
+        """Remove the folders that were moved away; see the interface."""
+        while self._graves:
+            try:
+                grave = self._graves.popleft()
+            except IndexError:
+                # Another thread took the last one.
+                return
+            tree.remove(grave)
+
+    def has(self, chain_id: str) -> bool:
+        """Look for a layer's folder; see the interface."""
+        return os.path.isdir(self._layer_path(chain_id))
 
     # Containers
 
@@ -142,7 +156,8 @@ class Overlay2:
 
     def remove_writable(self, container_id: str) -> None:
         """Remove a container's folders; see the interface."""
-        self._discard(self._container_path(container_id))
+        self._bury(self._container_path(container_id))
+        self.sweep()
 
     def writable_size(self, container_id: str) -> int:
         """Measure what a container wrote; see the interface."""
@@ -174,6 +189,7 @@ class Overlay2:
             if name not in writables:
                 self.remove_writable(name)
                 removed.append(f"writable layer {name}")
+        self.sweep()
         return removed
 
     # Names and parents
@@ -259,13 +275,13 @@ class Overlay2:
             with _folder(os.path.dirname(path)) as fd:
                 os.fsync(fd)
 
-    def _discard(self, path: str) -> None:
+    def _bury(self, path: str) -> None:
         grave = f"{self._root}/tmp/removed-{os.urandom(8).hex()}"
         try:
             os.rename(path, grave)
         except FileNotFoundError:
             return
-        tree.remove(grave)
+        self._graves.append(grave)
 
 
 class _HashingSource:

@@ -1,7 +1,7 @@
 """A layer's tar made again from its record and its files.
 
-Owns the reading of both and the proof that the bytes are the old ones: the digest is checked at the end, so a file
-that was changed or lost on the disk is an error and never a wrong layer in somebody's registry.
+Owns the reading of both and the proof that the bytes are the old ones: the digest is checked at the end, so a
+file that was changed or lost on the disk is an error and never a wrong layer in somebody's registry.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
 """The record of a layer's tar: what is needed, besides the extracted files, to make its exact bytes again.
 
-Owns the record's format. A record is the archive with each file's content replaced by a reference to the extracted
-file (the idea of Docker's tar-split): a zstd stream of
+Owns the record's format. A record is the archive with each file's content replaced by a reference to the
+extracted file (the idea of Docker's tar-split): a zstd stream of
 
     MAGIC                                   once
     b"R" u32 length, bytes                  bytes to copy: headers, padding, the archive's end
-    b"F" u32 length, path, u32 n, n times (u64 offset, u64 length)    stretches of the n-th referenced file to copy
+    b"F" u32 length, path,                  a file of which to copy
+         u32 n, n times (u64 offset, u64 length)    these stretches
 
-Numbers are big-endian; the path is the file's real one, without links. A record of 12,000 members takes 300 kB.
-zstandard is imported when a record is first made or read: it costs the daemon a megabyte.
+Numbers are big-endian; the path is the file's real one, without links. A record of 12,000 members takes 300
+kB. zstandard is imported when a record is first made or read: it costs the daemon a megabyte.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class RecordWriter:
         import zstandard
 
         self._stream = zstandard.ZstdCompressor(level=3).stream_writer(file, closefd=False)
+        self._frame_end = zstandard.FLUSH_FRAME
         self._stream.write(MAGIC)
         self._raw: list[bytes] = []
         self._raw_size = 0
@@ -59,7 +61,7 @@ class RecordWriter:
     def close(self) -> None:
         """Write what is left and end the stream."""
         self._flush()
-        self._stream.close()
+        self._stream.flush(self._frame_end)
 
     def _flush(self) -> None:
         if self._raw:
@@ -75,7 +77,6 @@ def read_record(file: BinaryIO) -> Iterator[bytes | FileReference]:
     """Yield the parts of a record in order: bytes to copy, or (path, stretches) of a file."""
     import zstandard
 
-    # One stream holds many zstd blocks; read() may return less than asked for, so exact reads go through `_exactly`.
     stream = zstandard.ZstdDecompressor().stream_reader(file, closefd=False)
     if _exactly(stream, len(MAGIC)) != MAGIC:
         raise errors.SampanError("damaged layer record")

@@ -1,8 +1,9 @@
 """Trees of files that others filled: removed and measured by descriptors, however deep they are.
 
-Owns two walks over a folder, `remove` and `size`. Neither recurses nor keeps a descriptor for each level, so a
-container that nests a million folders costs time only. Neither follows a link, and the way back up is checked: a
-process that moves a folder away under the walk does not lead it out of the tree. They may block on the disk.
+Owns two walks over a folder, `remove` and `size`. Neither recurses nor keeps a descriptor for each level, so
+a container that nests a million folders costs time only. Neither follows a link, and the way back up is
+checked: a process that moves a folder away under the walk does not lead it out of the tree. They may block on
+the disk.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def size(path: str) -> int:
 
 
 class _Walk:
-    """A depth-first walk that holds one descriptor; `visit` is called once for each folder and names its folders."""
+    """A depth-first walk with one descriptor; `visit` is called for each folder and returns its folders."""
 
     def __init__(self, fd: int, visit: Callable[[int], list[str]]) -> None:
         self.fd = fd

@@ -1,13 +1,15 @@
 """A layer's tar unpacked into a folder, whoever wrote the tar.
 
-Owns what a member means as a file: names, parents, whiteouts, links, ownership, times. The folder is an empty one
-that only this process sees; the tar is an enemy's. So:
+Owns what a member means as a file: names, parents, whiteouts, links, ownership, times. The folder is an empty
+one that only this process sees; the tar is an enemy's. So:
 
-- Every name is split by hand and its parent opened by openat2(2) below the folder, with RESOLVE_BENEATH: a way out
-  by `..`, an absolute link or a magic link is refused by the kernel. Links inside the layer are followed, since
-  distributions put `lib -> usr/lib` before `lib/x`. The last part of a name is never followed.
+- Every name is split by hand and its parent opened by openat2(2) below the folder, with RESOLVE_BENEATH: a
+  way out by `..`, an absolute link or a magic link is refused by the kernel. Links inside the layer are
+  followed, since distributions put `lib -> usr/lib` before `lib/x`. The last part of a name is never
+  followed.
 - A leading slash is stripped, as Docker does; `..` above the top is refused.
-- `trusted.overlay.*` attributes speak to overlayfs, so those of a tar are stored escaped and come out as data.
+- `trusted.overlay.*` attributes speak to overlayfs, so those of a tar are stored escaped and come out as
+  data.
 
 Whiteouts become overlayfs's own (kernel documentation, filesystems/overlayfs.rst, "whiteouts and opaque
 directories"). They hide what is below the layer, never what is in it (OCI image specification, layer.md).
@@ -65,7 +67,7 @@ class Unpacker:
     """Unpacks one tar into one empty folder. `size` is the size of the layer, in Docker's way of counting."""
 
     def __init__(self, root_fd: int, shadow_fd: int, record: RecordWriter, lowers: Sequence[str]) -> None:
-        """`shadow_fd`: a folder for content that later members of the same tar hide; `lowers`: top layer first."""
+        """`shadow_fd`: a folder for content that later members hide; `lowers`: folders, top layer first."""
         self.size = 0
         self._root = root_fd
         self._shadow = shadow_fd
@@ -290,7 +292,7 @@ class Unpacker:
     # Parents
 
     def _open_parent(self, path: Path) -> tuple[int, str]:
-        """Return a descriptor, ours to close, and the real path of a folder, which is made if it is missing."""
+        """Return a descriptor (not to be closed) and the real path of a folder, made if it is missing."""
         if self._parent is None or self._parent[0] != path:
             try:
                 fd = self._open_folder(path)
@@ -334,7 +336,7 @@ class Unpacker:
             self._copy_folder_from_below(above, name, path, key)
 
     def _copy_folder_from_below(self, above: int, name: str, path: Path, key: str) -> None:
-        """A folder that the tar only implies keeps the owner, mode and time that it has in the layers below."""
+        """A folder that the tar only implies keeps the owner, mode and time that it has below."""
         for lower in self._lowers:
             lower_fd = os.open(lower, _FOLDER)
             try:

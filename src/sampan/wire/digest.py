@@ -1,8 +1,8 @@
 """Digests as registries and images write them: `sha256:` and 64 lower-case hexadecimal digits.
 
 Owns the syntax and the two ways a digest is made here (of bytes, of a chain of layers). Costs the standard
-library's hashlib. The OCI image specification registers sha512 as well, but neither Docker's image store nor its
-archives use it, so it is refused by name rather than half supported.
+library's hashlib. The OCI image specification registers sha512 as well, but neither Docker's image store nor
+its archives use it, so it is refused by name rather than half supported.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def of_bytes(data: bytes) -> str:
 
 
 def chain_id(parent: str | None, diff_id: str) -> str:
-    """Return the chain id of a layer on top of the chain `parent` (OCI image specification, "Layer ChainID")."""
+    """Return the id of a layer on top of the chain `parent` (OCI image specification, "Layer ChainID")."""
     return diff_id if parent is None else of_bytes(f"{parent} {diff_id}".encode())
 
 

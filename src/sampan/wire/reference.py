@@ -1,8 +1,8 @@
 """Names of images, as Docker reads and shows them: `busybox` is `docker.io/library/busybox:latest`.
 
 Owns the grammar of distribution's reference package (the comment at the head of its reference.go), Docker's
-normalisation, and the way back to the familiar form. Written by hand, without `re`, so that it may be imported
-anywhere. Error texts are distribution/reference's: users and tests know them.
+normalisation, and the way back to the familiar form. Written by hand, without `re`, so that it may be
+imported anywhere. Error texts are distribution/reference's: users and tests know them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The 512-byte header block: fields in and out of it.
 
-Owns the layouts (v7, ustar, GNU) and the number formats. Layout from POSIX.1-2017 and GNU tar's manual, "Basic Tar
-Format"; which blocks are refused follows Go's archive/tar.
+Owns the layouts (v7, ustar, GNU) and the number formats. Layout from POSIX.1-2017 and GNU tar's manual,
+"Basic Tar Format"; which blocks are refused follows Go's archive/tar.
 """
 
 from __future__ import annotations
@@ -101,14 +101,18 @@ def _base256(data: bytes) -> int:
 
 
 def _checksum_matches(block: bytes) -> bool:
-    stored = number(block[_CHECKSUM])
+    try:
+        stored = number(block[_CHECKSUM])
+    except TarError:
+        return False
     outside = block[:148] + block[156:]
     # Eight spaces stand in for the checksum field itself.
     unsigned = sum(outside) + 8 * 0x20
     if stored == unsigned:
         return True
     # Old SunOS tars summed signed characters.
-    return stored == unsigned - 256 * sum(1 for byte in outside if byte & 0x80)
+    signed = unsigned - 256 * len([byte for byte in outside if byte & 0x80])
+    return stored == signed
 
 
 def encode(block: Block) -> bytes:
@@ -136,7 +140,7 @@ def encode(block: Block) -> bytes:
 
 def fits(value: int, width: int) -> bool:
     """Tell whether the number fits a field of this width as octal text with its closing NUL."""
-    return 0 <= value < 8 ** (width - 1)
+    return 0 <= value < 1 << 3 * (width - 1)
 
 
 def _octal(value: int, width: int) -> bytes:

@@ -1,7 +1,7 @@
 """pax extended header records: `"%d %s=%s\\n"`, length first (POSIX.1-2017, "pax Extended Header").
 
-Owns the record syntax and the values of its numbers and times. The keys that matter to a file tree are applied by
-the reader.
+Owns the record syntax and the values of its numbers and times. The keys that matter to a file tree are
+applied by the reader.
 """
 
 from __future__ import annotations

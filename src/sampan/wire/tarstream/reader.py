@@ -1,11 +1,11 @@
 """The tar reader: members one after the other from a stream, and every other byte to whom it concerns.
 
-Owns the order of blocks: extended headers before their member, data, padding, the end. A stream is read once and
-never sought. What an archive can make it hold is bounded by `MAX_EXTENDED` and the limits of the maps.
+Owns the order of blocks: extended headers before their member, data, padding, the end. A stream is read once
+and never sought. What an archive can make it hold is bounded by `MAX_EXTENDED` and the limits of the maps.
 
-With a `framing` function the reader hands over all bytes that are not data which the caller read, in their order:
-headers, padding, data that was skipped, and what follows the end of the archive. Those, and the data, are the
-archive again.
+With a `framing` function the reader hands over all bytes that are not data which the caller read, in their
+order: headers, padding, data that was skipped, and what follows the end of the archive. Those, and the data,
+are the archive again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Extended:
 
 
 class TarReader:
-    """Iterate over it for the members; `read` gives the data of the one at hand; `drain` what is behind the end."""
+    """Iterate for the members; `read` gives the data of the one at hand; `drain` reads on to the end."""
 
     def __init__(self, source: ByteSource, framing: Callable[[bytes], None] | None = None) -> None:
         self._source = source

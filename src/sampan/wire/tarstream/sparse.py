@@ -1,7 +1,7 @@
 """GNU sparse files, in the four forms that GNU tar has written (its manual, "Storing Sparse Files").
 
-Owns the maps: which stretches of a file the archive holds. A map is checked before anything is written, since its
-numbers come from outside: in order, without overlap, inside the file, and as long as the data.
+Owns the maps: which stretches of a file the archive holds. A map is checked before anything is written, since
+its numbers come from outside: in order, without overlap, inside the file, and as long as the data.
 """
 
 from __future__ import annotations

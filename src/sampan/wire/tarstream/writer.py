@@ -18,7 +18,7 @@ def padding(size: int) -> bytes:
 
 
 def encode_header(entry: Entry) -> bytes:
-    """Return the header blocks of a member; a sparse one is written in full by the caller, as `size` bytes."""
+    """Return the header blocks of a member; the data that follows is `size` bytes, holes written out."""
     name, linkname = _encode(entry.name), _encode(entry.linkname)
     uname, gname = _encode(entry.uname), _encode(entry.gname)
     seconds, fraction = divmod(entry.mtime_ns, 10**9)
