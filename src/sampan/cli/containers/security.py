@@ -1,0 +1,71 @@
+"""The `--security-opt`, `--cap-add` and `--cap-drop` flags."""
+
+from __future__ import annotations
+
+from sampan.cli.failure import reason
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+BUILTIN_PROFILES = frozenset(["builtin", "unconfined"])
+
+
+def security_options(values: Iterable[str]) -> tuple[list[str], bool]:
+    """The options for the engine, with a seccomp file replaced by its content, and whether system paths are
+    open.
+
+    Raises ValueError in Docker's words.
+    """
+    found = []
+    open_paths = False
+    for option in values:
+        name, separator, value = option.partition("=")
+        if not separator and name != "no-new-privileges":
+            name, separator, value = option.partition(":")
+        if (not separator or not value) and name != "no-new-privileges":
+            raise ValueError(f'Invalid --security-opt: "{option}"')
+        if name == "seccomp" and value not in BUILTIN_PROFILES:
+            option = "seccomp=" + _profile(value)
+        if option == "systempaths=unconfined":
+            open_paths = True
+        else:
+            found.append(option)
+    return found, open_paths
+
+
+def _profile(path: str) -> str:
+    from sampan.cli.jsontext import decode, encode
+
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise ValueError(f"opening seccomp profile ({path}) failed: open {path}: {reason(error)}") from None
+    try:
+        return encode(decode(data)).decode()
+    except ValueError as error:
+        raise ValueError(f"compacting json for seccomp profile ({path}) failed: {error}") from None
+
+
+def capabilities(add: Iterable[str], drop: Iterable[str]) -> tuple[list[str] | None, list[str] | None]:
+    """Both lists with full names, sorted, without contradiction: what is added is not dropped."""
+    added, dropped = _names(add), _names(drop)
+    if "ALL" in added:
+        added = {"ALL"}
+    if "ALL" in dropped:
+        dropped = {"ALL"}
+    return sorted(added) or None, sorted(dropped - added) or None
+
+
+def _names(values: Iterable[str]) -> set[str]:
+    names: set[str] = set()
+    for value in values:
+        name = value.strip().upper()
+        if name == "RESET":
+            names.clear()
+        elif name == "ALL" or name.startswith("CAP_"):
+            names.add(name)
+        else:
+            names.add("CAP_" + name)
+    return names

@@ -1,0 +1,67 @@
+"""JSON without the `json` package: the same C scanner and encoder, without the import of `re` behind it.
+
+Owns decoding of the engine's answers and encoding of requests. For JSON that the user reads there is
+`wire.gojson`.
+"""
+
+from __future__ import annotations
+
+from _json import encode_basestring, make_encoder, make_scanner
+
+WHITESPACE = " \t\n\r"
+
+
+class _Rules:
+    """What the C scanner reads its options from."""
+
+    strict = False
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = float
+    memo: dict[str, str] = {}
+
+
+_scan = make_scanner(_Rules())  # type: ignore[arg-type]
+
+
+def _refuse(value: object) -> object:
+    raise TypeError(f"not JSON: {value!r}")
+
+
+_encode = make_encoder(None, _refuse, encode_basestring, None, ":", ",", False, False, False)
+
+
+def decode(data: bytes | str) -> object:
+    """One document. Raises ValueError."""
+    text = data.decode(errors="replace") if isinstance(data, bytes) else data
+    stripped = text.lstrip(WHITESPACE)
+    try:
+        value, end = _scan(stripped, 0)
+    except StopIteration:
+        raise ValueError("not a JSON document") from None
+    if stripped[end:].strip(WHITESPACE):
+        raise ValueError("extra data behind a JSON document")
+    return value
+
+
+def decode_stream(text: str) -> tuple[list[object], str]:
+    """The complete documents at the start of `text`, one behind the other, and what follows them.
+
+    An object is complete when the scanner reaches its end; streams of the engine hold nothing but objects.
+    """
+    found: list[object] = []
+    while text := text.lstrip(WHITESPACE):
+        try:
+            value, end = _scan(text, 0)
+        except (StopIteration, ValueError):
+            break
+        found.append(value)
+        text = text[end:]
+    return found, text
+
+
+def encode(value: object) -> bytes:
+    """Compact JSON in UTF-8; an undecodable byte of an argument stays as it was."""
+    return "".join(_encode(value, 0)).encode(errors="surrogateescape")
