@@ -31,8 +31,12 @@ _NLM_F_ACK_TLVS = 0x200
 _NLMSGERR_ATTR_MSG = 1
 
 _SOL_NETLINK = 270
+_NETLINK_ADD_MEMBERSHIP = 1
 _NETLINK_CAP_ACK = 10
 _NETLINK_EXT_ACK = 11
+
+_SO_SNDBUFFORCE = 32
+_ROOM_BY_DEFAULT = 65536
 
 _NLA_F_NESTED = 0x8000
 _NLA_TYPE_MASK = 0x3FFF
@@ -42,7 +46,7 @@ _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _INT = struct.Struct("=i")
 
 # The kernel makes dump messages as large as the reader's buffer allows, up to 32 KiB.
-_RECEIVE_SIZE = 32768
+RECEIVE_SIZE = 32768
 # A dump that changed while it was read is repeated; a network that never rests must not hold us for ever.
 _DUMP_ATTEMPTS = 10
 
@@ -83,6 +87,11 @@ def attributes(data: bytes) -> dict[int, bytes]:
         found[kind & _NLA_TYPE_MASK] = data[offset + _ATTRIBUTE.size : offset + length]
         offset += length + (-length % 4)
     return found
+
+
+def string(raw: bytes) -> str:
+    """A string attribute's text; names are bytes to the kernel, so any byte survives."""
+    return raw.rstrip(b"\0").decode(errors="surrogateescape")
 
 
 def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
@@ -200,12 +209,29 @@ class NetlinkSocket:
         for kind, flags, body in requests:
             self._sequence += 1
             datagram += message(kind, flags, self._sequence, body)
+        if len(datagram) > _ROOM_BY_DEFAULT:
+            # A datagram has to fit in the send buffer as a whole. SO_SNDBUFFORCE passes net.core.wmem_max.
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 2 * len(datagram))
         self._socket.send(datagram)
         return self._sequence
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         while True:
-            yield from messages(self._socket.recv(_RECEIVE_SIZE))
+            yield from messages(self._socket.recv(RECEIVE_SIZE))
+
+
+def listen(protocol: int, group: int) -> socket.socket:
+    """A non-blocking socket that hears what the kernel announces to a multicast group."""
+    listener = socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, protocol
+    )
+    try:
+        listener.bind((0, 0))
+        listener.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def raise_for(flags: int, body: bytes, operation: str, path: str | None) -> None:

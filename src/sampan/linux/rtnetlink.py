@@ -260,8 +260,8 @@ def _parse_link(body: bytes) -> Link:
     info = netlink.attributes(found.get(IFLA_LINKINFO, b""))
     return Link(
         index=index,
-        name=_string(found.get(IFLA_IFNAME, b"")),
-        kind=_string(info.get(IFLA_INFO_KIND, b"")),
+        name=netlink.string(found.get(IFLA_IFNAME, b"")),
+        kind=netlink.string(info.get(IFLA_INFO_KIND, b"")),
         mac=found.get(IFLA_ADDRESS, b"").hex(":"),
         mtu=_number(found.get(IFLA_MTU)),
         flags=flags,
@@ -288,10 +288,6 @@ def _parse_route(body: bytes) -> Route:
         gateway = socket.inet_ntop(family, found[RTA_GATEWAY])
     table = _number(found.get(RTA_TABLE)) or table
     return Route(family, destination, gateway, _number(found.get(RTA_OIF)), table, kind)
-
-
-def _string(raw: bytes) -> str:
-    return raw.rstrip(b"\0").decode(errors="surrogateescape")
 
 
 def _number(raw: bytes | None) -> int:
