@@ -1,7 +1,7 @@
 """The engine: what Docker's words mean, with no word of HTTP.
 
-Owns the parts and their order at start and end. Each part is one object of the API (`containers`, `execs`, …); all
-of their methods are called on the event loop.
+Owns the parts and their order at start and end. Each part is one object of the API (`containers`,
+`execs`, …); all of their methods are called on the event loop.
 """
 
 from __future__ import annotations

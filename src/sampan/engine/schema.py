@@ -1,10 +1,10 @@
 """The bodies of requests, in Docker's names: what a client may say about a container, an exec, an endpoint.
 
-Owns the fields and what a missing one means. As in Go, `null` means the zero value, so `Text`, `Number` and
-`Flag` accept it and are never None afterwards; lists and maps keep the difference between null and empty,
-which inspect shows again. The order of the fields is the one in which dockerd shows them. Unknown fields are
-ignored, as dockerd does: they belong to other versions of the API. What is set but not done yet is found by
-`refusals`, not here. Decoding the body of `docker run` costs 10 µs.
+Owns the fields and what a missing one means. As in Go, `null` means the zero value, so `Text`, `Number`
+and `Flag` accept it and are never None afterwards; lists and maps keep the difference between null and
+empty, which inspect shows again. The order of the fields is the one in which dockerd shows them. Unknown
+fields are ignored, as dockerd does: they belong to other versions of the API. What is set but not done
+yet is found by `refusals`, not here. Decoding the body of `docker run` costs 10 µs.
 """
 
 from __future__ import annotations

@@ -1,0 +1,111 @@
+"""What Docker has and Sampan does not do yet: refused by its name, never ignored.
+
+Owns the table. An option leaves it when it is done. A value that asks for nothing, or for what holds
+anyway, is no reason to refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sampan import errors
+from sampan.engine.schema import ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig
+
+_LOG_DRIVERS = ("", "json-file", "none")
+_LOG_OPTIONS = frozenset(("max-size", "max-file"))
+_FOREIGN_LOG_OPTIONS = frozenset(
+    ("mode", "max-buffer-size", "labels", "labels-regex", "env", "env-regex", "tag")
+)
+_NETWORKS = ("", "default", "bridge", "none", "host")
+
+# Option → (how to find that it is set, what to call it).
+_HOST_OPTIONS: dict[str, tuple[Callable[[HostConfig], object], str]] = {
+    "--restart": (lambda config: config.restart_policy.name not in ("", "no"), "restart policies"),
+    "--volumes-from": (lambda config: config.volumes_from, "volumes of other containers"),
+    "--volume-driver": (lambda config: config.volume_driver not in ("", "local"), "volume drivers"),
+    "--link": (lambda config: config.links, "links"),
+    "--gpus": (lambda config: config.device_requests, "device requests"),
+    "--userns": (lambda config: config.userns_mode not in ("", "host"), "user namespaces"),
+    "--storage-opt": (lambda config: config.storage_opt, "storage options"),
+    "--kernel-memory": (lambda config: config.kernel_memory, "limits of kernel memory"),
+    "KernelMemoryTCP": (lambda config: config.kernel_memory_tcp, "limits of kernel memory"),
+    "--cpu-count": (lambda config: config.cpu_count, "numbers of processors for Windows"),
+    "Cgroup": (lambda config: config.cgroup, "cgroups of other containers"),
+    "--ipc": (
+        lambda config: config.ipc_mode not in ("", "private", "none", "host"),
+        "shared IPC namespaces",
+    ),
+}
+
+_CONFIG_OPTIONS: dict[str, tuple[Callable[[ContainerConfig], object], str]] = {
+    "--health-cmd": (
+        lambda config: config.healthcheck is not None and (config.healthcheck.test or ["NONE"]) != ["NONE"],
+        "health checks",
+    ),
+    "--volume": (lambda config: config.volumes, "volumes"),
+    "--mac-address": (lambda config: config.mac_address, "MAC addresses of one's own choice"),
+    "NetworkDisabled": (lambda config: config.network_disabled, "disabled networks"),
+}
+
+_ENDPOINT_OPTIONS: dict[str, tuple[Callable[[EndpointSettings], object], str]] = {
+    "--ip": (lambda endpoint: endpoint.ipam_config, "addresses of one's own choice"),
+    "--link": (lambda endpoint: endpoint.links, "links"),
+    "--network-alias": (lambda endpoint: endpoint.aliases, "aliases"),
+    "--mac-address": (lambda endpoint: endpoint.mac_address, "MAC addresses of one's own choice"),
+    "driver-opt": (lambda endpoint: endpoint.driver_opts, "driver options of an endpoint"),
+    "gw-priority": (lambda endpoint: endpoint.gw_priority, "priorities of gateways"),
+}
+
+
+def _unsupported(what: str, option: str) -> errors.Unsupported:
+    return errors.Unsupported(f"{what} are not supported yet ({option})")
+
+
+def check(config: ContainerConfig, host_config: HostConfig, networking: NetworkingConfig | None) -> None:
+    """Raise Unsupported, by its name, for the first option that is not done yet."""
+    for option, (is_set, what) in _HOST_OPTIONS.items():
+        if is_set(host_config):
+            raise _unsupported(what, option)
+    for option, (is_asked, description) in _CONFIG_OPTIONS.items():
+        if is_asked(config):
+            raise _unsupported(description, option)
+    _check_log(host_config)
+    _check_network(host_config, networking)
+
+
+def _check_log(host_config: HostConfig) -> None:
+    driver, given = host_config.log_config.type, host_config.log_config.config or {}
+    if driver not in _LOG_DRIVERS:
+        raise _unsupported(f"log drivers such as {driver}", "--log-driver")
+    for name, value in given.items():
+        if name == "compress" and value in ("", "false"):
+            continue
+        if name in _FOREIGN_LOG_OPTIONS or name == "compress":
+            raise errors.Unsupported(f"log option {name} is not supported yet (--log-opt {name}={value})")
+        if driver != "none" and name not in _LOG_OPTIONS:
+            # moby, ValidateLogOpt of json-file
+            raise errors.InvalidArgument(f"unknown log opt '{name}' for json-file log driver")
+
+
+def _check_network(host_config: HostConfig, networking: NetworkingConfig | None) -> None:
+    mode = host_config.network_mode
+    if mode not in _NETWORKS and not mode.startswith("container:"):
+        raise errors.NotFound(f"network {mode} not found")
+    endpoints = (networking.endpoints_config if networking is not None else None) or {}
+    for name, endpoint in endpoints.items():
+        if not _is_same_network(name, mode):
+            raise errors.Unsupported(f"further networks are not supported yet (--network {name})")
+        for option, what in _set_options(endpoint):
+            raise _unsupported(what, f"--network {option}" if not option.startswith("-") else option)
+
+
+def _is_same_network(name: str, mode: str) -> bool:
+    default = ("", "default", "bridge")
+    return name == mode or (name in default and mode in default)
+
+
+def _set_options(endpoint: EndpointSettings | None) -> Iterator[tuple[str, str]]:
+    if endpoint is not None:
+        for option, (is_set, what) in _ENDPOINT_OPTIONS.items():
+            if is_set(endpoint):
+                yield option, what

@@ -1,0 +1,1 @@
+"""What a container may do: capabilities, seccomp profile, security options. Pure functions over values."""
