@@ -2,8 +2,8 @@
 
 Owns the listing and deletion of entries of the connection tracking table. A UDP "connection" keeps the
 translation that it got with its first packet for as long as packets keep coming: after a port is published or
-withdrawn, or an address has a new owner, such an entry would go on sending datagrams to where they went before.
-TCP needs no help, since the new owner answers with a reset. A pass costs some 10 µs an entry.
+withdrawn, or an address has a new owner, such an entry would go on sending datagrams to where they went
+before. TCP needs no help, since the new owner answers with a reset. A pass costs some 10 µs an entry.
 See include/uapi/linux/netfilter/nfnetlink_conntrack.h.
 """
 

@@ -18,7 +18,7 @@ _LONGEST_COMPLAINT = 600
 
 
 def apply(ruleset: str) -> None:
-    """Execute commands in nft's language, all or none. OSError with nft's words, which name line and column."""
+    """Execute commands in nft's language, all or none. OSError with nft's words, which name the line."""
     program = shutil.which("nft", path=_SEARCH_PATH)
     if program is None:
         raise OSError(errno.ENOENT, "nft: program not found (Debian: apt-get install nftables)", "nft")
