@@ -22,11 +22,9 @@ BUSYBOX = "/usr/bin/busybox"
 
 # Docker's default set.
 CAPABILITIES = [
-    f"CAP_{name}"
-    for name in (
-        "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE"
-        " SYS_CHROOT KILL AUDIT_WRITE"
-    ).split()
+    *("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID"),
+    *("CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL"),
+    "CAP_AUDIT_WRITE",
 ]
 
 Change = Callable[[dict[str, Any]], None]
@@ -58,7 +56,7 @@ class Bundle:
         config: dict[str, Any] = json.loads(json.dumps(starter()))
         process = config["process"]
         process.update(terminal=False, args=list(args), noNewPrivileges=False)
-        process["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES)
+        process["capabilities"] = {key: list(CAPABILITIES) for key in ("bounding", "effective", "permitted")}
         config["root"]["readonly"] = False
         config["linux"]["cgroupsPath"] = self.cgroup_path
         return config
@@ -127,7 +125,7 @@ class Bundle:
 
 
 def in_fork(function: Callable[[], object]) -> Any:
-    """Call a function in a process with one thread, where clone3 may be used; its result comes back as JSON."""
+    """Call a function in a process with one thread, where clone3 may be used; its result comes as JSON."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:

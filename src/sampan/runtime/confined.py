@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 
-from sampan.linux import files
+from sampan.linux import files, mounts
 
 # The kernel's own limit for one look-up is 40 (path_resolution(7)).
 _MAX_SYMLINKS = 40
@@ -93,7 +93,9 @@ class Root:
                 if target is None:
                     continue
                 symlinks += 1
-                if symlinks > _MAX_SYMLINKS or not follow:
+                # What a magic link says is not where it leads, and nothing has to be made below procfs.
+                magic = mounts.filesystem_magic(fd) == mounts.PROC_SUPER_MAGIC
+                if symlinks > _MAX_SYMLINKS or magic or not follow:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
                 os.close(stack.pop())
                 if target.startswith("/"):

@@ -23,6 +23,7 @@ from sampan.runtime.newprocess import Launched, NewProcess
 from sampan.runtime.operations import start_failed
 from sampan.runtime.spec import Process, Spec
 from sampan.runtime.spec.linux import NAMESPACES
+from sampan.runtime.spec.mounts import clean_path
 from sampan.runtime.state import State
 
 __all__ = ["Descriptors", "Launched", "Options", "Stdio", "launch", "launch_exec"]
@@ -101,7 +102,8 @@ def launch(
         namespaces = _open_namespaces(spec, descriptors, stack)
         new = NewProcess(cgroup, stack)
         context = new.context
-        context.bundle, context.rootfs, context.mount_sources = bundle, descriptors.rootfs, descriptors.mounts
+        context.bundle, context.rootfs = bundle, descriptors.rootfs
+        context.mount_sources = {clean_path(path): fd for path, fd in descriptors.mounts.items()}
         context.namespaces, context.inside, context.gate = namespaces, inside, gate
         context.stdio, context.preserve_fds = _streams(stdio), options.preserve_fds
         flags = 0

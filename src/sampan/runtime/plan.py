@@ -201,7 +201,7 @@ def _mounts(spec: Spec, view: CgroupView) -> tuple[list[Operation], list[Operati
 
 def _read_only_mounts(spec: Spec) -> list[Operation]:
     destinations = tuple(
-        mount.destination.rstrip("/")
+        mount.destination
         for mount in spec.mounts
         if mount.type == "tmpfs" and mount.options.read_only and not mount.options.bind
     )
@@ -220,13 +220,7 @@ def _check_below_proc(mount: Mount) -> None:
     A bind on /proc itself is looked at when it is made: the host's procfs may be bound, as Docker's
     --pid=host does.
     """
-    parts: list[str] = []
-    for part in mount.destination.split("/"):
-        if part == "..":
-            parts = parts[:-1]
-        elif part not in ("", "."):
-            parts.append(part)
-    path = "/" + "/".join(parts)
+    path = mount.destination
     if path == "/proc" and not mount.options.bind and mount.type != "proc":
         raise mount_failed(mount, f'"{path}" cannot be mounted because it is not of type proc')
     if path.startswith("/proc/") and not (mount.options.bind and path in _COVERABLE):
@@ -235,7 +229,7 @@ def _check_below_proc(mount: Mount) -> None:
 
 def _devices(spec: Spec) -> list[Operation]:
     """Nodes and links in /dev, unless the caller has bound a whole one."""
-    if any(mount.options.bind and mount.destination.rstrip("/") == "/dev" for mount in spec.mounts):
+    if any(mount.options.bind and mount.destination == "/dev" for mount in spec.mounts):
         return []
     given = {device.path for device in spec.linux.devices}
     nodes = [device for device in DEFAULT_DEVICES if device.path not in given]

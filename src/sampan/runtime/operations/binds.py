@@ -76,7 +76,7 @@ class BindMount:
 
     def _attach(self, context: Context, source: int, target: int) -> None:
         mount = self.mount
-        if mount.destination.rstrip("/") == "/proc":
+        if mount.destination == "/proc":
             if mounts.filesystem_magic(source) != mounts.PROC_SUPER_MAGIC:
                 raise mount_failed(mount, '"/proc" cannot be mounted because it is not of type proc')
         elif not mount.destination.startswith("/proc/"):  # of those the plan lets some files pass

@@ -122,7 +122,7 @@ def make_filesystem(mount: Mount, data: tuple[str, ...]) -> int:
 
 def open_directory(context: Context, mount: Mount) -> int:
     """Open the folder to mount on, made if it is missing."""
-    path = mount.destination.rstrip("/") or "/"
+    path = mount.destination
     if mount.type not in ("proc", "sysfs") and path not in _PLAIN:
         return context.root.make_directory(path)
     try:
@@ -143,7 +143,7 @@ def refuse_below_procfs(mount: Mount, target: int) -> None:
 
 def remember(context: Context, mount: Mount, detached: int) -> None:
     """Keep a descriptor of what is worked on later: what is masked in /proc and /sys is found through it."""
-    path = mount.destination.rstrip("/")
+    path = mount.destination
     if path in ("/proc", "/sys") or (mount.type == "tmpfs" and mount.options.read_only):
         context.mounted[path] = os.dup(detached)
 

@@ -79,10 +79,13 @@ class PivotRoot:
         return "pivot_root and detach the host's mounts"
 
     def execute(self, context: Context) -> None:
+        old_root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         os.fchdir(context.root.fd)
-        # pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one, and needs no
-        # folder.
+        # pivot_root(2), NOTES: so the old root ends up on top of the new one, and needs no folder.
         mounts.pivot_root(".", ".")
+        # "." is still the new root here, and its mounts must keep their propagation.
+        os.fchdir(old_root)
+        os.close(old_root)
         # The unmount must not travel to the host.
         mounts.mount("", ".", "", mounts.MS_SLAVE | mounts.MS_REC, "")
         mounts.umount2(".", mounts.MNT_DETACH)

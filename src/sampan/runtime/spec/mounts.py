@@ -111,7 +111,7 @@ class MountOptions:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One entry of `mounts`. `destination` is absolute; of a bind, `source` may be relative to the bundle."""
+    """One entry of `mounts`. `destination` is absolute and clean, `source` may be relative to the bundle."""
 
     destination: str
     source: str
@@ -136,8 +136,21 @@ def parse_mount(fields: Fields) -> Mount:
         options = parse_options(("bind", *fields.strings("options")))
     if options.bind and not fields.string("source"):
         raise fields.fail("source", "is required for a bind")
-    # A relative destination is deprecated; the specification counts it from "/".
-    return Mount("/" + destination.lstrip("/"), fields.string("source"), kind, options)
+    return Mount(clean_path(destination), fields.string("source"), kind, options)
+
+
+def clean_path(path: str) -> str:
+    """An absolute path without "", "." and "..", by its text alone, as runc cleans destinations.
+
+    A relative destination is deprecated; the specification counts it from "/".
+    """
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/" + "/".join(parts)
 
 
 def parse_options(words: tuple[str, ...]) -> MountOptions:
