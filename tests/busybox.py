@@ -1,6 +1,6 @@
 """The image that tests and the demo run: Debian's busybox-static as a root file system.
 
-`busybox_rootfs_tar()` makes it without root, without a network and always with the same bytes for the same busybox.
+`busybox_rootfs_tar()` makes it without root, without a network, and with the same bytes for the same busybox.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from sampan import errors
 from sampan.images.layers import Layer
 
 _COMPONENT = "images"
@@ -101,11 +102,15 @@ class Catalog:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._connection.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                # A full disk, or one that fails: SQLite has rolled back, or does so now.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise errors.SampanError(f"cannot write the image catalog: {error}") from error
             except BaseException:
                 self._connection.execute("ROLLBACK")
                 raise
-            else:
-                self._connection.execute("COMMIT")
             finally:
                 if durable:
                     self._connection.execute("PRAGMA synchronous=NORMAL")

@@ -104,7 +104,7 @@ class LayerDriver(Protocol):
         ...
 
     def create_writable(self, container_id: str, parent: str | None) -> None:
-        """Make a container's writable layer on top of `parent`, and the mount points of Docker's init layer."""
+        """Make a container's writable layer on `parent`, and the mount points of Docker's init layer."""
         ...
 
     def mount(self, container_id: str) -> int:

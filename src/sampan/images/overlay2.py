@@ -31,7 +31,7 @@ from sampan.images import initlayer, overlay, tree
 from sampan.images.layers import ByteSource, Layer, WrongDiffID
 from sampan.images.reassembly import reassemble
 from sampan.images.record import RecordWriter
-from sampan.images.unpack import Unpacker, failure
+from sampan.images.unpack import Unpacker
 from sampan.linux import files
 from sampan.wire import digest
 from sampan.wire.tarstream import TarReader
@@ -134,7 +134,7 @@ class Overlay2:
         """Make a container's folders; see the interface."""
         self._chain(parent)
         self._ensure_init(parent)
-        with self._workspace("container") as place:
+        with self._workspace("writable-layer") as place:
             # The mount's root takes its mode from here, and Docker's is 0755 whatever an image says.
             os.mkdir(f"{place}/diff", 0o755)
             os.chmod(f"{place}/diff", 0o755)
@@ -230,7 +230,7 @@ class Overlay2:
         path = self._init_path(parent)
         if os.path.isdir(path):
             return
-        with self._workspace("init") as place:
+        with self._workspace("init-layer") as place:
             for folder in ("diff", "work"):
                 os.mkdir(f"{place}/{folder}", 0o755)
             os.chmod(f"{place}/diff", 0o755)
@@ -256,7 +256,7 @@ class Overlay2:
         try:
             yield place
         except OSError as error:
-            raise failure("/", error) from error
+            raise errors.SampanError(f"cannot make a {purpose}: {os.strerror(error.errno or 0)}") from error
         finally:
             tree.remove(place)
 

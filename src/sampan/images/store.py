@@ -242,6 +242,7 @@ class ImageStore:
     ) -> str:
         """`docker import`: one layer from a tar (plain, gzip, bzip2, xz or zstd); returns the image id."""
         name = _new_name(repository, tag) if repository else None
+        message = message or "Imported from -"
         os_name, architecture, variant = _platform(platform)
         run_config = apply_changes(documents.full_config({}), changes)
         with self._work() as lease:

@@ -18,6 +18,7 @@ directories"). They hide what is below the layer, never what is in it (OCI image
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ _NO_LINKS = _BENEATH | files.RESOLVE_NO_SYMLINKS
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_MAJOR, _MAX_MINOR = (1 << 12) - 1, (1 << 20) - 1
+_SHOWN = 120
 _MAX_TIME = (1 << 63) - 1
 _OURS = frozenset(
     (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EROFS)
@@ -56,7 +58,7 @@ def split_name(name: str) -> Path:
     for part in name.split("/"):
         if part == "..":
             if not parts:
-                raise errors.InvalidArgument(f'invalid tar: "{name}" is outside of "/"')
+                raise errors.InvalidArgument(f'invalid tar: {_quoted(name)} is outside of "/"')
             parts.pop()
         elif part not in ("", "."):
             parts.append(part)
@@ -163,7 +165,9 @@ class Unpacker:
     def _link(self, entry: Entry, parent: int, name: str, key: str) -> None:
         target = split_name(entry.linkname)
         if not target:
-            raise errors.InvalidArgument(f'invalid tar: hard link "{entry.name}" to "{entry.linkname}"')
+            raise errors.InvalidArgument(
+                f"invalid tar: hard link {_quoted(entry.name)} to {_quoted(entry.linkname)}"
+            )
         target_parent = self._open_folder(target[:-1])
         try:
             if _join(self._where(target_parent), target[-1]) == key:
@@ -178,7 +182,9 @@ class Unpacker:
             os.mkfifo(name, 0o600, dir_fd=parent)
         elif entry.kind in (Kind.CHARACTER, Kind.BLOCK):
             if not (0 <= entry.major <= _MAX_MAJOR and 0 <= entry.minor <= _MAX_MINOR):
-                raise errors.InvalidArgument(f'invalid tar: device number of "{entry.name}" out of range')
+                raise errors.InvalidArgument(
+                    f"invalid tar: device number of {_quoted(entry.name)} out of range"
+                )
             kind = stat.S_IFCHR if entry.kind == Kind.CHARACTER else stat.S_IFBLK
             os.mknod(name, kind | 0o600, os.makedev(entry.major, entry.minor), dir_fd=parent)
         else:
@@ -190,7 +196,7 @@ class Unpacker:
 
     def _root_member(self, entry: Entry) -> None:
         if entry.kind != Kind.DIRECTORY:
-            raise errors.InvalidArgument(f'invalid tar: "{entry.name}" is the root and not a folder')
+            raise errors.InvalidArgument(f"invalid tar: {_quoted(entry.name)} is the root and not a folder")
         path = f"/proc/self/fd/{self._root}"
         os.chown(path, entry.uid, entry.gid)
         os.chmod(path, entry.mode)
@@ -268,7 +274,7 @@ class Unpacker:
             return
         name = path[-1][len(WHITEOUT) :]
         if name in ("", ".", ".."):
-            raise errors.InvalidArgument(f'invalid tar: whiteout "{entry.name}"')
+            raise errors.InvalidArgument(f"invalid tar: whiteout {_quoted(entry.name)}")
         parent, where = self._open_parent(path[:-1])
         self._hide(parent, name, _join(where, name))
 
@@ -367,6 +373,12 @@ class Unpacker:
             del self._folder_times[key]
 
 
+def _quoted(name: str) -> str:
+    """Show a name in one line of bearable length, whatever is in it."""
+    shown = name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
+    return json.dumps(shown, ensure_ascii=not shown.isprintable())
+
+
 def _join(where: str, name: str) -> str:
     return f"{where}/{name}" if where else name
 
@@ -409,5 +421,5 @@ def failure(name: str, error: OSError) -> errors.SampanError:
     if error.errno in _OURS:
         return errors.SampanError(f"cannot write the layer: {error.strerror}")
     if error.errno == errno.EXDEV:
-        return errors.InvalidArgument(f'invalid tar: "{name}" leads through a link out of the layer')
-    return errors.InvalidArgument(f'invalid tar: "{name}": {os.strerror(error.errno or 0)}')
+        return errors.InvalidArgument(f"invalid tar: {_quoted(name)} leads through a link out of the layer")
+    return errors.InvalidArgument(f"invalid tar: {_quoted(name)}: {os.strerror(error.errno or 0)}")
