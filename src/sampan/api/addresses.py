@@ -121,7 +121,7 @@ def _remove_stale(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise OSError(errno.EADDRINUSE, "not a socket")
+        raise OSError(errno.EADDRINUSE, "address already in use, by what is no socket")
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1)
         try:
@@ -131,4 +131,4 @@ def _remove_stale(path: str) -> None:
             return
         except TimeoutError:
             pass  # its backlog is full: somebody is there
-    raise OSError(errno.EADDRINUSE, "somebody listens")
+    raise OSError(errno.EADDRINUSE, "address already in use")
