@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sampan.logs.jsonfile import LogReader, Selection, render_time
-from sampan.shim.logfile import LogFile
+from sampan.shim.logfile import LogFile, open_log
 from sampan.wire.jsonlog import LogEncoder
 
 SECOND = 1_000_000_000
@@ -20,7 +20,7 @@ class Writer:
     """A container that writes numbered lines, one each second."""
 
     def __init__(self, path: Path, max_size: int | None = None, max_file: int = 1) -> None:
-        self.log = LogFile(str(path), max_size, max_file)
+        self.log = LogFile(*open_log(str(path), max_size, max_file))
         self.encoder = LogEncoder("stdout")
         self.count = 0
 
@@ -66,7 +66,7 @@ def test_tail_reaches_into_rotated_files(path: Path, tail: int) -> None:
 
 
 def test_tail_of_lines_longer_than_a_block(path: Path) -> None:
-    log, encoder = LogFile(str(path)), LogEncoder("stdout")
+    log, encoder = LogFile(*open_log(str(path))), LogEncoder("stdout")
     log.append(encoder.feed(b"a\n" + b"\x01" * 16000 + b"\nb\n", 0))
     log.flush()
     with LogReader(str(path), Selection(tail=2)) as reader:

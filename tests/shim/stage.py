@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -296,11 +297,11 @@ def wait_for(connection: Any) -> Any:
     return connection.receive()
 
 
-def wait_until(condition: Any) -> None:
+def wait_until(condition: Callable[[], bool], pause: float = 0.005) -> None:
     end = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.005)
+        time.sleep(pause)
 
 
 def is_alive(pid: int) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sampan.shim.logfile import LogFile
+from sampan.shim.logfile import LogFile, open_log
 
 
 def entry(number: int, length: int = 50) -> bytes:
@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_entries_are_there_after_flush(path: Path) -> None:
-    log = LogFile(str(path))
+    log = LogFile(*open_log(str(path)))
     log.append(entry(1))
     assert path.read_bytes() == b""
     log.flush()
@@ -38,14 +38,14 @@ def test_entries_are_there_after_flush(path: Path) -> None:
 
 def test_a_log_is_continued(path: Path) -> None:
     for number in range(3):
-        log = LogFile(str(path))
+        log = LogFile(*open_log(str(path)))
         log.append(entry(number))
         log.close()
     assert contents(path) == {"log": [0, 1, 2]}
 
 
 def test_the_entry_that_reaches_the_size_is_the_files_last(path: Path) -> None:
-    log = LogFile(str(path), max_size=120, max_file=3)
+    log = LogFile(*open_log(str(path), max_size=120, max_file=3))
     for number in range(10):
         log.append(entry(number))
     log.flush()
@@ -53,7 +53,7 @@ def test_the_entry_that_reaches_the_size_is_the_files_last(path: Path) -> None:
 
 
 def test_batches_do_not_change_where_files_end(path: Path) -> None:
-    log = LogFile(str(path), max_size=120, max_file=3)
+    log = LogFile(*open_log(str(path), max_size=120, max_file=3))
     for number in range(10):
         log.append(entry(number))
         log.flush()
@@ -61,7 +61,7 @@ def test_batches_do_not_change_where_files_end(path: Path) -> None:
 
 
 def test_with_one_file_it_starts_anew(path: Path) -> None:
-    log = LogFile(str(path), max_size=100)
+    log = LogFile(*open_log(str(path), max_size=100))
     for number in range(5):
         log.append(entry(number))
     log.flush()
@@ -70,14 +70,14 @@ def test_with_one_file_it_starts_anew(path: Path) -> None:
 
 def test_a_torn_entry_is_cut_off_at_the_next_start(path: Path) -> None:
     path.write_bytes(entry(1) + entry(2)[:-7])
-    log = LogFile(str(path))
+    log = LogFile(*open_log(str(path)))
     log.append(entry(3))
     log.close()
     assert contents(path) == {"log": [1, 3]}
 
 
 def test_many_small_entries_are_one_batch(path: Path) -> None:
-    log = LogFile(str(path))
+    log = LogFile(*open_log(str(path)))
     for number in range(5000):
         log.append(entry(number))
     log.close()
@@ -97,7 +97,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_drops_whole_entries(small_disk: Path) -> None:
     filler = small_disk / "filler"
     filler.write_bytes(b"x" * 40 * 1024)
-    log = LogFile(str(small_disk / "log"))
+    log = LogFile(*open_log(str(small_disk / "log")))
     for number in range(1000):
         log.append(entry(number))
     log.flush()
@@ -111,7 +111,7 @@ def test_a_full_disk_drops_whole_entries(small_disk: Path) -> None:
 
 @pytest.mark.root
 def test_a_full_disk_does_not_stop_rotation(small_disk: Path) -> None:
-    log = LogFile(str(small_disk / "log"), max_size=1000, max_file=2)
+    log = LogFile(*open_log(str(small_disk / "log"), max_size=1000, max_file=2))
     (small_disk / "filler").write_bytes(b"x" * 52 * 1024)
     for number in range(1000):
         log.append(entry(number))

@@ -14,15 +14,21 @@ from hypothesis import strategies as st
 
 from sampan.runtime.launch import Stdio
 from sampan.shim.attach import STDERR, STDIN, STDOUT, AttachedClient, DetachKeys
-from sampan.shim.logfile import LogFile
+from sampan.shim.logfile import LogFile, open_log
 from sampan.shim.loop import Loop
-from sampan.shim.streams import StreamOptions, Streams, close_stdio
+from sampan.shim.pipes import Pipes
+from sampan.shim.streams import Streams
 from sampan.wire.attach import Demultiplexer
 from sampan.wire.jsonlog import decode
 
 BOTH = frozenset({STDOUT, STDERR})
 ALL = frozenset({STDIN, STDOUT, STDERR})
 CTRL_P_Q = b"\x10\x11"
+
+
+def close_stdio(ends: Stdio) -> None:
+    for fd in (ends.stdin, ends.stdout, ends.stderr):
+        os.close(fd)
 
 
 class Stage:
@@ -45,9 +51,11 @@ class Stage:
         for sock in self.sockets:
             sock.close()
 
-    def open(self, *, stdin_open: bool = True, stdin_once: bool = True) -> Stdio:
-        self.ends = self.streams.open_pipes(StreamOptions(False, stdin_open, stdin_once))
-        return self.ends
+    def start(self, *, stdin_open: bool = True, stdin_once: bool = True) -> Stdio:
+        pipes = Pipes(stdin_open=stdin_open, discard=False)
+        self.ends = pipes.theirs
+        self.streams.begin(pipes.ours, terminal=False, stdin_once=stdin_once)
+        return pipes.theirs
 
     def attach(
         self,
@@ -127,11 +135,10 @@ def stage() -> Iterator[Stage]:
 
 
 def test_output_goes_to_each_client_in_its_form(stage: Stage, tmp_path: Path) -> None:
-    stage.streams.log = LogFile(str(tmp_path / "log"))
+    stage.streams.log = LogFile(*open_log(str(tmp_path / "log")))
     raw, framed = stage.attach(), stage.attach(multiplex=True)
     only_stderr = stage.attach(frozenset({STDERR}))
-    process = stage.open()
-    stage.streams.begin()
+    process = stage.start()
     os.write(process.stdout, b"out\n")
     os.write(process.stderr, b"err\n")
     stage.idle()
@@ -158,8 +165,7 @@ def test_output_goes_to_each_client_in_its_form(stage: Stage, tmp_path: Path) ->
 
 def test_a_slow_client_holds_up_the_process_and_loses_nothing(stage: Stage) -> None:
     fast, slow = stage.attach(BOTH), stage.attach(BOTH)
-    process = stage.open()
-    stage.streams.begin()
+    process = stage.start()
     os.set_blocking(process.stdout, False)
     sent, got_fast, got_slow = 0, b"", b""
     stalled = 0
@@ -182,8 +188,7 @@ def test_a_slow_client_holds_up_the_process_and_loses_nothing(stage: Stage) -> N
 
 def test_a_dead_process_waits_for_no_client(stage: Stage) -> None:
     stuck = stage.attach(BOTH)
-    process = stage.open()
-    stage.streams.begin()
+    process = stage.start()
     os.set_blocking(process.stdout, False)
     sent = stalled = 0
     while stalled < 3:
@@ -209,8 +214,7 @@ def test_a_dead_process_waits_for_no_client(stage: Stage) -> None:
 
 def test_a_client_that_goes_away_is_forgotten(stage: Stage) -> None:
     gone, stays = stage.attach(BOTH), stage.attach(BOTH)
-    process = stage.open()
-    stage.streams.begin()
+    process = stage.start()
     gone.close()
     os.write(process.stdout, b"x" * 10)
     stage.run(lambda: len(stage.streams.clients) == 1)
@@ -221,8 +225,7 @@ def test_a_client_that_goes_away_is_forgotten(stage: Stage) -> None:
 
 def test_a_stuck_client_that_goes_away_frees_the_process(stage: Stage) -> None:
     stuck = stage.attach(BOTH)
-    process = stage.open()
-    stage.streams.begin()
+    process = stage.start()
     os.set_blocking(process.stdout, False)
     stalled = 0
     while stalled < 3:
@@ -241,8 +244,7 @@ def test_a_stuck_client_that_goes_away_frees_the_process(stage: Stage) -> None:
 def test_half_close_closes_stdin_once(stage: Stage) -> None:
     client = stage.attach(early=b"early ", multiplex=True)
     client.send(b"before ")
-    process = stage.open()
-    stage.streams.begin()
+    process = stage.start()
     stage.idle()
     assert read(process.stdin) == b"early before "
     client.shutdown(socket.SHUT_WR)
@@ -254,8 +256,7 @@ def test_half_close_closes_stdin_once(stage: Stage) -> None:
 
 
 def test_half_close_ends_the_attach_when_stdin_stays_open(stage: Stage) -> None:
-    process = stage.open(stdin_once=False)
-    stage.streams.begin()
+    process = stage.start(stdin_once=False)
     client = stage.attach()
     client.send(b"one")
     client.shutdown(socket.SHUT_WR)
@@ -267,8 +268,7 @@ def test_half_close_ends_the_attach_when_stdin_stays_open(stage: Stage) -> None:
 
 def test_half_close_of_a_client_without_stdin_means_nothing(stage: Stage) -> None:
     client = stage.attach(BOTH)
-    process = stage.open()
-    stage.streams.begin()
+    process = stage.start()
     client.shutdown(socket.SHUT_WR)
     stage.idle()
     os.write(process.stdout, b"x")
@@ -278,8 +278,7 @@ def test_half_close_of_a_client_without_stdin_means_nothing(stage: Stage) -> Non
 
 
 def test_input_of_a_client_that_died_arrives_whole(stage: Stage) -> None:
-    process = stage.open()
-    stage.streams.begin()
+    process = stage.start()
     client = stage.attach()
     client.setblocking(True)
     sent = 150_000
@@ -293,8 +292,7 @@ def test_input_of_a_client_that_died_arrives_whole(stage: Stage) -> None:
 
 
 def test_input_for_a_process_that_closed_its_stdin(stage: Stage) -> None:
-    process = stage.open()
-    stage.streams.begin()
+    process = stage.start()
     client = stage.attach()
     os.dup2(process.stdout, process.stdin)
     client.send(b"x")
@@ -306,8 +304,7 @@ def test_input_for_a_process_that_closed_its_stdin(stage: Stage) -> None:
 def test_without_stdin_input_is_left_alone(stage: Stage) -> None:
     client = stage.attach()
     client.send(b"x")
-    process = stage.open(stdin_open=False)
-    stage.streams.begin()
+    process = stage.start(stdin_open=False)
     stage.idle()
     os.write(process.stdout, b"y")
     stage.idle()
@@ -319,8 +316,8 @@ def test_without_stdin_input_is_left_alone(stage: Stage) -> None:
 def test_detach_keys_on_a_terminal(stage: Stage) -> None:
     master, slave = os.openpty()
     os.set_blocking(slave, False)
-    stage.streams.open_terminal(master, StreamOptions(True, True, False))
-    stage.streams.begin()
+    fds = {"console": master, "stdin": os.dup(master)}
+    stage.streams.begin(fds, terminal=True, stdin_once=False)
     first, second = stage.attach(name="first", detach_keys=CTRL_P_Q), stage.attach(name="second")
     first.send(b"a\x10b\n")
     stage.idle()
@@ -345,8 +342,7 @@ def test_detach_keys_on_a_terminal(stage: Stage) -> None:
 
 def test_detach_keys_mean_nothing_without_a_terminal(stage: Stage) -> None:
     client = stage.attach(detach_keys=CTRL_P_Q)
-    process = stage.open()
-    stage.streams.begin()
+    process = stage.start()
     client.send(CTRL_P_Q)
     stage.idle()
     assert read(process.stdin) == CTRL_P_Q

@@ -16,8 +16,6 @@ The life of a client:
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 from collections.abc import Sequence
 from typing import Protocol
@@ -26,6 +24,10 @@ from sampan.shim.loop import GONE, IN, OUT, Loop
 from sampan.wire.attach import header
 
 STDIN, STDOUT, STDERR = 0, 1, 2
+
+# Plain numbers: socket's own are enums, and `|` on those runs a good deal of Python.
+_DO_NOT_WAIT = int(socket.MSG_DONTWAIT)
+_SEND_FLAGS = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 
 _INPUT_SIZE = 16 * 1024
 _INPUT_READS = 16  # in one go, so that a client that floods stdin does not keep the others waiting
@@ -83,7 +85,7 @@ class AttachedClient:
         self,
         loop: Loop,
         session: Session,
-        sock: socket.socket,
+        sock: socket.SocketType,
         *,
         name: str,
         streams: frozenset[int],
@@ -153,7 +155,7 @@ class AttachedClient:
     def _transmit(self, parts: Sequence[bytes | bytearray]) -> int | None:
         """Send what the socket takes now. None if the peer is gone."""
         try:
-            return self._socket.sendmsg(parts, (), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            return self._socket.sendmsg(parts, (), _SEND_FLAGS)
         except BlockingIOError:
             return 0
         except OSError:
@@ -192,7 +194,7 @@ class AttachedClient:
         if self._early:
             data, self._early = self._early, b""
             return data
-        return self._socket.recv(_INPUT_SIZE, socket.MSG_DONTWAIT)
+        return self._socket.recv(_INPUT_SIZE, _DO_NOT_WAIT)
 
     def forget_detach_keys(self) -> None:
         """They mean something on a terminal only; whether there is one is known when the process starts."""
@@ -258,23 +260,7 @@ class AttachedClient:
                 socket.SHUT_RDWR if self._socket.family == socket.AF_UNIX else socket.SHUT_WR
             )
             for _ in range(_MAX_DISCARDED):
-                if not self._socket.recv(_INPUT_SIZE, socket.MSG_DONTWAIT):
+                if not self._socket.recv(_INPUT_SIZE, _DO_NOT_WAIT):
                     break
         except OSError:
             pass
-
-
-def adopt(fd: int) -> socket.socket:
-    """The socket object for a descriptor that came with a request, which it owns now.
-
-    Raises OSError if it is no stream socket.
-    """
-    try:
-        sock = socket.socket(fileno=fd)
-    except OSError:
-        os.close(fd)
-        raise
-    if sock.type != socket.SOCK_STREAM:
-        sock.close()
-        raise OSError(errno.ESOCKTNOSUPPORT, "attach: the descriptor is not a stream socket")
-    return sock

@@ -1,8 +1,8 @@
 """What the shim wants of the runtime: launch the container, launch execs in it, remove what is left of it.
 
-Owns the calls into `sampan.runtime` and which of them happen in a launcher. Knows no streams, clients or
-phases. config.json is read for the start, and again for each exec, rather than kept: it may hold a seccomp
-profile of 100 KB. So it must not be changed while the container runs.
+Owns the calls into `sampan.runtime`. Knows no streams, clients or phases. config.json is read for the start,
+and again for each exec, rather than kept: it may hold a seccomp profile of 100 KB. So it must not be changed
+while the container runs.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from sampan import errors
 from sampan.runtime import hooks
@@ -20,134 +19,97 @@ from sampan.runtime.launch import Descriptors, Launched, Stdio, launch, launch_e
 from sampan.runtime.spec import Process, Spec, load, parse_process
 from sampan.runtime.state import State
 from sampan.shim import protocol
-from sampan.shim.launcher import LauncherDied, launch_apart
+from sampan.shim.handover import ContainerFacts
 from sampan.shim.network import NetworkPlan
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What the shim remembers of config.json."""
+def start_container(
+    container_id: str, directory: str, request: protocol.Start, fds: Mapping[str, int], stdio: Stdio | None
+) -> tuple[Launched, ContainerFacts]:
+    """Launch the container of config.json. After an error nothing of it is left."""
+    spec = _load(directory)
+    if spec.process is not None:
+        spec = replace(spec, process=_with_console(spec.process, request))
+    network = None if request.network is None else NetworkPlan.from_document(request.network)
+    launched = launch(
+        spec,
+        directory,
+        container_id=container_id,
+        descriptors=_descriptors(fds),
+        stdio=stdio,
+        cgroup=_cgroup(spec.linux.cgroups_path),
+        user=request.user,
+        groups=request.groups,
+        prepare=None if network is None else network.create,
+        inside=None if network is None else network.configure,
+    )
+    facts = ContainerFacts(spec.linux.cgroups_path, spec.linux.is_new("pid"), bool(spec.hooks.poststop))
+    return launched, facts
 
-    cgroup_path: str
-    has_private_pids: bool
-    has_poststop_hooks: bool
+
+def start_exec(directory: str, init: int, request: protocol.Exec, stdio: Stdio | None) -> Launched:
+    """Launch the process of DIR/process-ID.json in the container whose first process is `init`."""
+    spec = _load(directory)
+    return launch_exec(
+        init,
+        _with_console(_take_process(directory, request.exec), request),
+        spec=spec,
+        cgroup=_cgroup(spec.linux.cgroups_path),
+        stdio=stdio,
+        user=request.user,
+        groups=request.groups,
+    )
 
 
 class Container:
-    """One container: `start` once, `exec` while it runs, `remove` at the end."""
+    """The container once it runs: what has to be done when its init has ended."""
 
-    def __init__(self, container_id: str, directory: str) -> None:
-        self.id = container_id
+    def __init__(self, container_id: str, directory: str, facts: ContainerFacts) -> None:
+        self._id = container_id
         self._directory = directory
-        self._facts: _Facts | None = None
-        self._pid = 0
+        self._facts = facts
 
-    def start(self, request: protocol.Start, fds: Mapping[str, int], stdio: Stdio | None) -> Launched:
-        """Launch the container of config.json. After an error nothing of it is left."""
-
-        def work() -> tuple[Launched, dict[str, Any]]:
-            spec = self._load()
-            if spec.process is not None:
-                spec = replace(spec, process=_with_console(spec.process, request))
-            network = None if request.network is None else NetworkPlan.from_document(request.network)
-            launched = launch(
-                spec,
-                self._directory,
-                container_id=self.id,
-                descriptors=_descriptors(fds),
-                stdio=stdio,
-                cgroup=open_cgroups().cgroup(spec.linux.cgroups_path),
-                user=request.user,
-                groups=request.groups,
-                prepare=None if network is None else network.create,
-                inside=None if network is None else network.configure,
-            )
-            return launched, {
-                "cgroup_path": spec.linux.cgroups_path,
-                "has_private_pids": spec.linux.is_new("pid"),
-                "has_poststop_hooks": bool(spec.hooks.poststop),
-            }
-
-        try:
-            launched, facts = launch_apart(work)
-        except LauncherDied:
-            self._remove_cgroup(self._load().linux.cgroups_path)
-            raise
-        self._facts = _Facts(**facts)
-        self._pid = launched.pid
-        return launched
-
-    def exec(self, request: protocol.Exec, stdio: Stdio | None) -> Launched:
-        """Launch the process of an exec."""
-        assert self._facts is not None
-        process_path = f"{self._directory}/{protocol.process_name(request.exec)}"
-
-        def work() -> tuple[Launched, dict[str, Any]]:
-            spec = self._load()
-            launched = launch_exec(
-                self._pid,
-                _with_console(_read_process(process_path), request),
-                spec=spec,
-                cgroup=open_cgroups().cgroup(spec.linux.cgroups_path),
-                stdio=stdio,
-                user=request.user,
-                groups=request.groups,
-            )
-            return launched, {}
-
-        try:
-            if self._facts.has_private_pids:
-                return launch_apart(work)[0]
-            # Its orphans are nobody's business here: see `launcher`.
-            return work()[0]
-        finally:
-            try:
-                os.unlink(process_path)
-            except FileNotFoundError:
-                pass
+    @property
+    def has_private_pids(self) -> bool:
+        return self._facts.has_private_pids
 
     def end_rest(self) -> None:
         """The init has ended, and so must the rest; in a PID namespace the kernel sees to it."""
-        if self._facts is not None and not self._facts.has_private_pids:
-            self._cgroup(self._facts.cgroup_path).kill()
+        if not self._facts.has_private_pids:
+            _cgroup(self._facts.cgroup_path).kill()
 
     def was_oom_killed(self) -> bool:
         try:
-            return self._facts is not None and self._cgroup(self._facts.cgroup_path).oom_kill_count() > 0
+            return _cgroup(self._facts.cgroup_path).oom_kill_count() > 0
         except OSError:
             return False
 
     def remove(self) -> list[str]:
         """Remove the cgroup and run the poststop hooks; returns what went wrong, which hinders nobody."""
-        if self._facts is None:
-            return []
         problems = []
         try:
-            self._remove_cgroup(self._facts.cgroup_path)
+            cgroup = _cgroup(self._facts.cgroup_path)
+            cgroup.kill()
+            cgroup.delete()
         except OSError as error:
             problems.append(f"remove cgroup: {error}")
         if self._facts.has_poststop_hooks:
-            spec = self._load()
-            state = State(self.id, "stopped", 0, self._directory, spec.annotations).to_json()
+            spec = _load(self._directory)
+            state = State(self._id, "stopped", 0, self._directory, spec.annotations).to_json()
             # A failure is no more than a warning: OCI runtime-spec, "Lifecycle", step 13.
             problems += hooks.run_all(spec.hooks.poststop, state)
-        self._facts = None
         return problems
 
-    def _load(self) -> Spec:
-        spec = load(self._directory)
-        if not spec.linux.cgroups_path:
-            raise errors.InvalidArgument("config.json: linux.cgroupsPath is required")
-        return spec
 
-    def _remove_cgroup(self, path: str) -> None:
-        cgroup = self._cgroup(path)
-        cgroup.kill()
-        cgroup.delete()
+def _load(directory: str) -> Spec:
+    spec = load(directory)
+    if not spec.linux.cgroups_path:
+        raise errors.InvalidArgument("config.json: linux.cgroupsPath is required")
+    return spec
 
-    @staticmethod
-    def _cgroup(path: str) -> Cgroup:
-        return open_cgroups().cgroup(path)
+
+def _cgroup(path: str) -> Cgroup:
+    return open_cgroups().cgroup(path)
 
 
 def _descriptors(fds: Mapping[str, int]) -> Descriptors:
@@ -170,9 +132,12 @@ def _with_console(process: Process, request: protocol.Start | protocol.Exec) -> 
     return replace(process, terminal=request.terminal, console_size=size)
 
 
-def _read_process(path: str) -> Process:
+def _take_process(directory: str, exec_id: str) -> Process:
+    """Read the process object of an exec; nobody needs the file afterwards."""
+    path = f"{directory}/{protocol.process_name(exec_id)}"
     with open(path, "rb") as file:
         document = file.read()
+    os.unlink(path)
     try:
         return parse_process(json.loads(document))
     except ValueError as error:

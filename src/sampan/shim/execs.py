@@ -13,21 +13,19 @@ of yet. Knows neither the container's own process nor the controllers; the super
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sampan import errors
-from sampan.runtime.launch import Launched, Stdio
 from sampan.shim import protocol
+from sampan.shim.handover import ExecStarted
 from sampan.shim.loop import Loop
 from sampan.shim.process import Process
-from sampan.shim.streams import StreamOptions, Streams
+from sampan.shim.streams import Streams
 
 # Exit codes kept for a controller that may come back; health checks would otherwise add one every few
 # seconds.
 _MAX_UNTOLD = 64
-
-Launcher = Callable[[protocol.Exec, Stdio | None], Launched]
 
 
 @dataclass(slots=True, eq=False)
@@ -54,14 +52,16 @@ class Executions:
     def has_clients(self) -> bool:
         return any(execution.streams.clients for execution in self._executions.values())
 
-    def streams(self, exec_id: str) -> Streams:
-        """Where a client of this exec joins; before the exec starts, too."""
+    def is_started(self, exec_id: str) -> bool:
         execution = self._executions.get(exec_id)
-        if execution is None:
-            execution = self._executions[exec_id] = _Execution(self._new_streams(exec_id))
-        elif execution.process is not None and execution.process.finished:
-            raise errors.Conflict(f"exec {exec_id} has ended")
-        return execution.streams
+        return execution is not None and execution.process is not None
+
+    def is_over(self, exec_id: str) -> bool:
+        execution = self._executions.get(exec_id)
+        return execution is not None and execution.process is not None and execution.process.finished
+
+    def processes(self) -> list[Process]:
+        return [e.process for e in self._executions.values() if e.process is not None]
 
     def process(self, exec_id: str) -> Process:
         execution = self._executions.get(exec_id)
@@ -69,22 +69,24 @@ class Executions:
             raise errors.NotFound(f"No such exec instance: {exec_id}")
         return execution.process
 
-    def start(self, request: protocol.Exec, launch: Launcher) -> int:
-        """Launch the process of an exec; returns its pid. On failure its clients are let go."""
-        streams = self.streams(request.exec)
-        execution = self._executions[request.exec]
-        if execution.process is not None:
-            raise errors.Conflict(f"exec {request.exec} is already running")
-        try:
-            # As moby for execs: the end of the client's input is the end of stdin.
-            options = StreamOptions(request.terminal, request.stdin_open, True, request.detach)
-            launched = streams.open(options, lambda stdio: launch(request, stdio))
-        except BaseException:
-            streams.close()
-            raise
-        execution.process = Process(self._loop, launched, streams, on_death=lambda: None)
-        streams.begin()
-        return launched.pid
+    def streams(self, exec_id: str) -> Streams:
+        """Where a client of this exec joins; before the exec starts, too."""
+        execution = self._executions.get(exec_id)
+        if execution is None:
+            execution = self._executions[exec_id] = _Execution(self._new_streams(exec_id))
+        return execution.streams
+
+    def begin(self, started: ExecStarted, fds: Mapping[str, int]) -> None:
+        """The process of an exec runs."""
+        streams = self.streams(started.exec)
+        process = Process(self._loop, started.pid, fds["pidfd"], streams)
+        self._executions[started.exec].process = process
+        # As moby for execs: the end of the client's input is the end of stdin.
+        streams.begin(fds, terminal=started.terminal, stdin_once=True)
+
+    def refuse(self, exec_id: str) -> None:
+        """The exec could not be started: let its clients go."""
+        self.streams(exec_id).close()
 
     def states(self) -> dict[str, protocol.ExecState]:
         """What `state` reports."""

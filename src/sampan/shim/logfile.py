@@ -13,6 +13,8 @@ from __future__ import annotations
 import itertools
 import os
 
+from sampan.shim.handover import LogState
+
 # A batch is written early when it is this long, so that a busy round does not grow the shim, or when it has
 # so many parts (writev takes IOV_MAX, 1024).
 _BATCH_SIZE = 256 * 1024
@@ -21,17 +23,17 @@ _TAIL_SIZE = 128 * 1024  # more than any entry: 16 KiB of text, each byte of it 
 
 
 class LogFile:
-    """Appends entries to `path`, and rotates it once it has `max_size` bytes (None: never)."""
+    """Appends entries to a log that `open_log` opened, and rotates it at `max_size` bytes (None: never)."""
 
-    def __init__(self, path: str, max_size: int | None = None, max_file: int = 1) -> None:
-        self._path = path
-        self._max_size = max_size
-        self._max_file = max_file
+    def __init__(self, state: LogState, fd: int) -> None:
+        self._path = state.path
+        self._max_size = state.max_size
+        self._max_file = state.max_file
+        self._size = state.size
+        self._fd = fd
         self._batch: list[bytes] = []
         self._batched = 0
         self.dropped = 0  # bytes of entries that could not be written
-        self._fd = self._open(path)
-        self._size = self._repair()
 
     def append(self, entries: bytes) -> None:
         """Add whole entries; they are in the file after `flush`."""
@@ -88,7 +90,7 @@ class LogFile:
         """Shift NAME to NAME.1 and so on, and begin a new one."""
         try:
             # The new file first: when there is no room for it, nothing has changed.
-            fd = self._open(f"{self._path}.new", os.O_TRUNC)
+            fd = _open(f"{self._path}.new", os.O_TRUNC)
         except OSError:
             # The old file grows then: an entry too many is better than one too few.
             return
@@ -107,18 +109,25 @@ class LogFile:
             except FileNotFoundError:
                 pass
 
-    @staticmethod
-    def _open(path: str, more_flags: int = 0) -> int:
-        # Mode 0640 as moby: the log may hold what the container's owner would not show to everybody.
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        return os.open(path, flags | more_flags, 0o640)
 
-    def _repair(self) -> int:
-        """Cut off an entry that a crash left torn, so that the next one starts on its own line."""
-        size = os.fstat(self._fd).st_size
-        start = max(0, size - _TAIL_SIZE)
-        tail = os.pread(self._fd, size - start, start)
-        if tail and not tail.endswith(b"\n"):
-            size = start + tail.rfind(b"\n") + 1
-            os.ftruncate(self._fd, size)
-        return size
+def open_log(path: str, max_size: int | None = None, max_file: int = 1) -> tuple[LogState, int]:
+    """Open a log to go on with it; returns what a `LogFile` is made of."""
+    fd = _open(path)
+    return LogState(path, max_size, max_file, _repair(fd)), fd
+
+
+def _open(path: str, more_flags: int = 0) -> int:
+    # Mode 0640 as moby: the log may hold what the container's owner would not show to everybody.
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path, flags | more_flags, 0o640)
+
+
+def _repair(fd: int) -> int:
+    """Cut off an entry that a crash left torn, so that the next one starts on its own line."""
+    size = os.fstat(fd).st_size
+    start = max(0, size - _TAIL_SIZE)
+    tail = os.pread(fd, size - start, start)
+    if tail and not tail.endswith(b"\n"):
+        size = start + tail.rfind(b"\n") + 1
+        os.ftruncate(fd, size)
+    return size

@@ -61,6 +61,9 @@ class Loop:
         self._timers.append(timer)
         return timer
 
+    def close(self) -> None:
+        self._epoll.close()
+
     def stop(self) -> None:
         """Return from `run` after this round."""
         self._running = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import array
 import os
-import select
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,13 @@ from sampan.shim.document import MAX_PACKET
 
 # SCM_MAX_FD of the kernel; `start` sends one descriptor for each bind mount.
 MAX_DESCRIPTORS = 253
+# Plain numbers: socket's own are enums, and `|` on those runs a good deal of Python.
+_CLOSE_ON_EXEC = int(socket.MSG_CMSG_CLOEXEC)
+_DO_NOT_WAIT = int(socket.MSG_DONTWAIT)
+_NO_SIGNAL = int(socket.MSG_NOSIGNAL)
+_TRUNCATED = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
+_SOL_SOCKET = int(socket.SOL_SOCKET)
+_SCM_RIGHTS = int(socket.SCM_RIGHTS)
 _ANCILLARY_SPACE = socket.CMSG_SPACE(MAX_DESCRIPTORS * 4)
 
 
@@ -35,39 +41,37 @@ class Packet:
         close_all(self.fds)
 
 
-def send(sock: socket.socket, payload: bytes, fds: Sequence[int] = ()) -> None:
+def send(sock: socket.SocketType, payload: bytes, fds: Sequence[int] = ()) -> None:
     """Send one packet, or raise OSError (BlockingIOError when the peer does not read)."""
-    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-    sock.sendmsg([payload], ancillary, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    ancillary = [(_SOL_SOCKET, _SCM_RIGHTS, array.array("i", fds))] if fds else []
+    sock.sendmsg([payload], ancillary, _DO_NOT_WAIT | _NO_SIGNAL)
 
 
-def receive(sock: socket.socket) -> Packet | None:
+def receive(sock: socket.SocketType) -> Packet | None:
     """The next packet, or None at the end of the stream. Raises BlockingIOError when there is none yet.
 
-    MSG_DONTWAIT is given, so that a blocking socket has to be polled first.
+    MSG_DONTWAIT is given, so that a blocking socket has to be polled first; `wait` does without it.
     """
-    flags = socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT
+    return _receive(sock, _CLOSE_ON_EXEC | _DO_NOT_WAIT)
+
+
+def wait(sock: socket.SocketType) -> Packet | None:
+    """The next packet of a blocking socket, however long it takes."""
+    return _receive(sock, _CLOSE_ON_EXEC)
+
+
+def _receive(sock: socket.SocketType, flags: int) -> Packet | None:
     payload, ancillary, result, _ = sock.recvmsg(MAX_PACKET, _ANCILLARY_SPACE, flags)
     fds = array.array("i")
     for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+        if level == _SOL_SOCKET and kind == _SCM_RIGHTS:
             fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
     packet = Packet(payload, tuple(fds))
-    if result & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+    if result & _TRUNCATED:
         packet.close()
         raise TruncatedPacket
     # A packet has at least one byte, so an empty one is the end (unix(7), SOCK_SEQPACKET).
     return packet if payload or fds else None
-
-
-def wait(sock: socket.socket) -> Packet | None:
-    """The next packet, however long it takes."""
-    while True:
-        select.select([sock], [], [])
-        try:
-            return receive(sock)
-        except BlockingIOError:
-            continue
 
 
 def close_all(fds: Sequence[int]) -> None:

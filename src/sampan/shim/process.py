@@ -1,6 +1,6 @@
 """One process of the container, its init or an exec, from its launch until exit code and output are final.
 
-Owns the pidfd and the streams. Knows the runtime only as `Launched`. The shim is the parent of all of them
+Owns the pidfd and the streams. Knows nothing of the runtime. The shim is the parent of all of them
 and reaps each by its pidfd, so there is no SIGCHLD handler and no race with pids that are used again.
 """
 
@@ -10,7 +10,6 @@ import os
 import signal
 from collections.abc import Callable
 
-from sampan.runtime.launch import Launched
 from sampan.shim.loop import IN, Loop, Timer
 from sampan.shim.streams import Streams
 
@@ -22,13 +21,13 @@ class Process:
     """A running process. `on_death` is called once it is reaped."""
 
     def __init__(
-        self, loop: Loop, launched: Launched, streams: Streams, on_death: Callable[[], None]
+        self, loop: Loop, pid: int, pidfd: int, streams: Streams, on_death: Callable[[], None] | None = None
     ) -> None:
-        self.pid = launched.pid
+        self.pid = pid
         self.streams = streams
         self.exit_code: int | None = None
         self._loop = loop
-        self._pidfd = launched.pidfd
+        self._pidfd = pidfd
         self._on_death = on_death
         self._patience: Timer | None = None
         loop.register(self._pidfd, IN, self._ready)
@@ -44,6 +43,12 @@ class Process:
             raise ProcessLookupError(f"process {self.pid} has ended")
         signal.pidfd_send_signal(self._pidfd, number)
 
+    def close(self) -> None:
+        """Forget the process, dead or alive."""
+        if self.exit_code is None:
+            self._loop.unregister(self._pidfd)
+            os.close(self._pidfd)
+
     def settle(self) -> None:
         """Stop waiting for output that is complete."""
         if self._patience is not None and self.streams.ended:
@@ -53,12 +58,12 @@ class Process:
         result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
         if result is None:
             return
-        self._loop.unregister(self._pidfd)
-        os.close(self._pidfd)
+        self.close()
         exited = result.si_code == os.CLD_EXITED
         self.exit_code = result.si_status if exited else 128 + result.si_status
         self._patience = self._loop.call_after(DRAIN_SECONDS, self._stop_waiting)
-        self._on_death()
+        if self._on_death is not None:
+            self._on_death()
         self.streams.drain()
         self.settle()
 

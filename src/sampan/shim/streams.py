@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 from sampan.linux.terminals import set_window_size
-from sampan.runtime.launch import Launched, Stdio
 from sampan.shim.attach import STDERR, STDOUT, AttachedClient
 from sampan.shim.logfile import LogFile
 from sampan.shim.loop import GONE, IN, OUT, Loop
@@ -31,15 +29,7 @@ _QUEUE_LIMIT = 256 * 1024
 _LAST_QUEUE_LIMIT = _QUEUE_LIMIT + 2 * 1024 * 1024
 _DRAIN_READS = 2 * 1024 * 1024 // _READ_SIZE
 
-
-@dataclass(frozen=True, slots=True)
-class StreamOptions:
-    """What kind of streams a process gets. With `discard`, and no terminal, its output goes to /dev/null."""
-
-    terminal: bool = False
-    stdin_open: bool = False
-    stdin_once: bool = False
-    discard: bool = False
+_OUTPUTS = (("stdout", STDOUT), ("stderr", STDERR), ("console", STDOUT))
 
 
 class Output:
@@ -165,7 +155,7 @@ class Input:
 
 
 class Streams:
-    """All streams of one process, and its clients: `open`, `begin`, …, `drain`, `close`.
+    """All streams of one process, and its clients: `begin`, …, `drain`, `close`.
 
     Before `begin` clients may join already; they wait. `on_detach` is told of one that used its detach keys.
     """
@@ -189,44 +179,17 @@ class Streams:
 
     # --- the process' side ---
 
-    def open(self, options: StreamOptions, launch: Callable[[Stdio | None], Launched]) -> Launched:
-        """Make the streams of the process that `launch` starts."""
-        if options.terminal:
-            launched = launch(None)
-            assert launched.console is not None
-            self.open_terminal(launched.console, options)
-            return launched
-        stdio = self.open_pipes(options)
-        try:
-            return launch(stdio)
-        finally:
-            close_stdio(stdio)
-
-    def open_pipes(self, options: StreamOptions) -> Stdio:
-        """Make our ends of the pipes of a process, and return the ones that are the process'."""
-        self._stdin_once = options.stdin_once
-        if options.stdin_open:
-            stdin, ours = os.pipe2(os.O_CLOEXEC)
-            self._input = Input(self, self._loop, ours)
-        else:
-            stdin = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        if options.discard:
-            null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-            return Stdio(stdin, null, null)
-        return Stdio(stdin, self._open_output(STDOUT, "stdout"), self._open_output(STDERR, "stderr"))
-
-    def open_terminal(self, master: int, options: StreamOptions) -> None:
-        """Take the master of the process' terminal, which this owns now."""
-        self._terminal = True
-        self._stdin_once = options.stdin_once
-        if options.stdin_open:
-            # A duplicate, since epoll knows one interest for each descriptor.
-            self._input = Input(self, self._loop, os.dup(master))
-        self._outputs.append(Output(self, self._loop, master, STDOUT, self._encoder("stdout")))
-
-    def begin(self) -> None:
-        """The process runs: move data."""
+    def begin(self, fds: Mapping[str, int], *, terminal: bool, stdin_once: bool) -> None:
+        """The process runs: move data between its streams (see `handover` for the names) and the clients."""
         self._begun = True
+        self._terminal = terminal
+        self._stdin_once = stdin_once
+        if "stdin" in fds:
+            self._input = Input(self, self._loop, fds["stdin"])
+        for name, stream in _OUTPUTS:
+            if name in fds:
+                encoder = None if self.log is None else LogEncoder("stderr" if stream == STDERR else "stdout")
+                self._outputs.append(Output(self, self._loop, fds[name], stream, encoder))
         for client in list(self.clients):
             self._admit(client)
         self._balance()
@@ -254,14 +217,6 @@ class Streams:
         for client in list(self.clients):
             client.end()
 
-    def _open_output(self, stream: int, name: str) -> int:
-        ours, theirs = os.pipe2(os.O_CLOEXEC)
-        self._outputs.append(Output(self, self._loop, ours, stream, self._encoder(name)))
-        return theirs
-
-    def _encoder(self, name: str) -> LogEncoder | None:
-        return None if self.log is None else LogEncoder(name)
-
     # --- what outputs and inputs call ---
 
     def write_log(self, entries: bytes) -> None:
@@ -288,7 +243,7 @@ class Streams:
         for output in self._outputs:
             if held:
                 output.pause()
-            elif self._begun:
+            else:
                 output.resume()
 
     # --- the clients' side (attach.Session) ---
@@ -331,9 +286,3 @@ class Streams:
 
     def queue_changed(self) -> None:
         self._balance()
-
-
-def close_stdio(stdio: Stdio) -> None:
-    """Close the process' ends, some of which may be the same."""
-    for fd in {stdio.stdin, stdio.stdout, stdio.stderr}:
-        os.close(fd)

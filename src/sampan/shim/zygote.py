@@ -15,16 +15,23 @@ import socket
 
 from sampan import errors
 from sampan.linux import mounts, processes
-from sampan.shim import packets, spawning, supervisor
+from sampan.shim import packets, rehearsal, spawning, supervisor
 from sampan.shim.packets import Packet
 
 
 def serve(engine: socket.socket) -> None:
     """Fork shims until the engine closes its end."""
+    rehearsal.rehearse()
     # Shims are not waited for: whoever wants to know how a container ended asks its exit.json.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # Shims inherit this: a container ends by its own signals, and a hand-written `kill` must not leave it
+    # without its log and exit code. The zygote itself ends with its socket.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    gc.collect()
     gc.disable()
     gc.freeze()
+    engine.setblocking(True)
     while True:
         try:
             packet = packets.wait(engine)
@@ -62,6 +69,6 @@ def _spawn(engine: socket.socket, packet: Packet) -> spawning.Spawned | spawning
         return spawning.SpawnFailure(str(error))
     if pid == 0:
         engine.close()
-        control = socket.socket(fileno=packet.fds[0])
+        control = socket.SocketType(fileno=packet.fds[0])
         supervisor.main(request.container, request.directory, control)
     return spawning.Spawned(pid)

@@ -8,7 +8,6 @@ once for each start of the engine.
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 
@@ -38,8 +37,7 @@ def main(arguments: list[str]) -> None:
     from sampan.shim import zygote
 
     if os.getsid(0) != os.getpid():
-        os.setsid()  # a Ctrl-C is meant for the engine
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.setsid()
     processes.set_name("sampan-zygote")
     os.chdir("/")
     os.umask(0o022)

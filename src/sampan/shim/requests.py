@@ -1,0 +1,191 @@
+"""Doing the requests of controllers: read one, do it, answer it, and tell the shim what came of it.
+
+Owns what each request means and in which phase it may come (the table in `protocol`). Runs in a clerk, on a
+copy of the shim: it reads the shim's state, never changes it, and may use as much memory as it likes.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sampan import errors
+from sampan.runtime.launch import Launched, Stdio
+from sampan.shim import directory, packets, protocol
+from sampan.shim.clerk import Outcome
+from sampan.shim.container import start_container, start_exec
+from sampan.shim.handover import CutOff, ExecRefused, ExecStarted, Joined, Started, StartRefused
+from sampan.shim.logfile import open_log
+from sampan.shim.packets import Packet
+from sampan.shim.pipes import Pipes
+from sampan.shim.process import Process
+from sampan.shim.protocol import Phase
+from sampan.wire.gotime import format_rfc3339
+
+if TYPE_CHECKING:
+    from sampan.shim.supervisor import Supervisor
+
+# What a request gives: its answer, and the outcome for the shim.
+_Done = tuple[dict[str, Any], Outcome]
+_NOTHING: Outcome = (None, {})
+
+_T = TypeVar("_T")
+
+
+def answer(shim: Supervisor, controller: socket.SocketType, packet: Packet) -> Outcome:
+    """Do the request in `packet` and answer it. The descriptors in it stay the caller's."""
+    try:
+        request = protocol.decode_request(packet.payload)
+        if len(request.fds) != len(packet.fds):
+            raise errors.InvalidArgument(f"{request.OP}: wrong number of descriptors")
+    except errors.InvalidArgument as error:
+        sequence = protocol.sequence_of(packet.payload)
+        if sequence is None:
+            return CutOff(), {}
+        return _send(controller, protocol.Failure(sequence, error.message), _NOTHING)
+    try:
+        result, outcome = _do(shim, request, packet.fds)
+    except (errors.SampanError, OSError) as error:
+        return _send(controller, _failure(request, error), _refusal(shim, request))
+    return _send(controller, protocol.Reply(request.seq, result), outcome)
+
+
+def _send(
+    controller: socket.SocketType, response: protocol.Reply | protocol.Failure, outcome: Outcome
+) -> Outcome:
+    try:
+        packets.send(controller, protocol.encode_response(response))
+    except OSError:
+        # It does not read, or is gone. What has been done is done; otherwise let it go at once.
+        return (CutOff(), {}) if outcome[0] is None else outcome
+    return outcome
+
+
+def _failure(request: protocol.Request, error: errors.SampanError | OSError) -> protocol.Failure:
+    exit_code = error.exit_code if isinstance(error, errors.StartFailed) else None
+    return protocol.Failure(request.seq, str(error), exit_code)
+
+
+def _refusal(shim: Supervisor, request: protocol.Request) -> Outcome:
+    if isinstance(request, protocol.Start) and shim.phase is Phase.NEW:
+        return StartRefused(), {}
+    if isinstance(request, protocol.Exec) and not shim.execs.is_started(request.exec):
+        return ExecRefused(request.exec), {}
+    return _NOTHING
+
+
+def _do(shim: Supervisor, request: protocol.Request, fds: tuple[int, ...]) -> _Done:
+    if isinstance(request, protocol.Attach):
+        return {}, (_attach(shim, request, fds[0]), {})
+    if isinstance(request, protocol.Start):
+        return _start(shim, request, dict(zip(request.fds, fds, strict=True)))
+    if isinstance(request, protocol.Exec):
+        return _exec(shim, request)
+    if isinstance(request, protocol.State):
+        pid = None if shim.process is None else shim.process.pid
+        state = protocol.StateResult(shim.phase, pid, shim.started_at, shim.execs.states())
+        return protocol.document_of(state), _NOTHING
+    if isinstance(request, protocol.Resize):
+        _addressed(shim, request.exec).streams.resize(request.height, request.width)
+    else:
+        _addressed(shim, request.exec).kill(request.signal)
+    return {}, _NOTHING
+
+
+def _attach(shim: Supervisor, request: protocol.Attach, fd: int) -> Joined:
+    if shim.phase not in (Phase.NEW, Phase.RUNNING, Phase.DRAINING):
+        raise _wrong_phase(shim)
+    if request.exec is not None and shim.execs.is_over(request.exec):
+        raise errors.Conflict(f"exec {request.exec} has ended")
+    with socket.socket(fileno=os.dup(fd)) as client:
+        if client.type != socket.SOCK_STREAM:
+            raise errors.InvalidArgument("attach: the descriptor is not a stream socket")
+    wanted = (request.stdin, request.stdout, request.stderr)
+    return Joined(
+        exec=request.exec,
+        name=request.client,
+        streams=frozenset(stream for stream, is_wanted in enumerate(wanted) if is_wanted),
+        multiplex=request.multiplex,
+        detach_keys=bytes(request.detach_keys),
+        early=request.early,
+    )
+
+
+def _start(shim: Supervisor, request: protocol.Start, fds: Mapping[str, int]) -> _Done:
+    if shim.phase is not Phase.NEW:
+        raise _wrong_phase(shim)
+    log, log_fds = None, {}
+    if request.log is not None:
+        log, fd = open_log(request.log.path, request.log.max_size, request.log.max_file)
+        log_fds = {"log": fd}
+    listener = directory.claim(shim.directory, shim.pid)
+    try:
+        (launched, facts), streams = _with_streams(
+            request,
+            False,
+            lambda stdio: start_container(shim.container_id, shim.directory, request, fds, stdio),
+        )
+    except BaseException:
+        directory.release(shim.directory)
+        raise
+    started_at = format_rfc3339(time.time_ns())
+    started = Started(launched.pid, started_at, request.terminal, request.stdin_once, facts, log)
+    result = protocol.StartResult(launched.pid, started_at, launched.warnings)
+    handed = log_fds | streams | _descriptors(launched, request.stdin_open) | {"listener": listener}
+    return protocol.document_of(result), (started, handed)
+
+
+def _exec(shim: Supervisor, request: protocol.Exec) -> _Done:
+    if shim.phase is not Phase.RUNNING or shim.process is None:
+        raise _wrong_phase(shim)
+    if shim.execs.is_started(request.exec):
+        raise errors.Conflict(f"exec {request.exec} was started already")
+    init = shim.process.pid
+    launched, streams = _with_streams(
+        request,
+        request.detach,
+        lambda stdio: start_exec(shim.directory, init, request, stdio),
+    )
+    outcome = ExecStarted(request.exec, launched.pid, request.terminal)
+    result = protocol.document_of(protocol.ExecResult(launched.pid))
+    return result, (outcome, streams | _descriptors(launched, request.stdin_open))
+
+
+def _with_streams(
+    request: protocol.Start | protocol.Exec, discard: bool, launch: Callable[[Stdio | None], _T]
+) -> tuple[_T, dict[str, int]]:
+    """Launch with new pipes, unless there is a terminal; returns our ends of them as well."""
+    if request.terminal:
+        return launch(None), {}
+    pipes = Pipes(stdin_open=request.stdin_open, discard=discard)
+    try:
+        return launch(pipes.theirs), pipes.ours
+    except BaseException:
+        packets.close_all(tuple(pipes.ours.values()))
+        raise
+    finally:
+        pipes.close_theirs()
+
+
+def _descriptors(launched: Launched, stdin_open: bool) -> dict[str, int]:
+    fds = {"pidfd": launched.pidfd}
+    if launched.console is not None:
+        fds["console"] = launched.console
+        if stdin_open:
+            # A duplicate for writing, since epoll knows one interest for each descriptor.
+            fds["stdin"] = os.dup(launched.console)
+    return fds
+
+
+def _addressed(shim: Supervisor, exec_id: str | None) -> Process:
+    """The process that a request is meant for."""
+    if shim.phase is not Phase.RUNNING or shim.process is None:
+        raise _wrong_phase(shim)
+    return shim.process if exec_id is None else shim.execs.process(exec_id)
+
+
+def _wrong_phase(shim: Supervisor) -> errors.Conflict:
+    return errors.Conflict(f"container {shim.container_id} is {shim.phase.value}")
