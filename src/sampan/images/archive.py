@@ -152,7 +152,9 @@ def _oci_images(
     """Yield the images of an index, and of the indexes in it; names come from the outermost."""
     if depth == 0:
         raise errors.InvalidArgument("invalid archive: indexes within indexes")
-    descriptors = _items(index.get("manifests") if isinstance(index, dict) else None)
+    if not isinstance(index, dict):
+        raise errors.InvalidArgument("invalid archive: an index is no JSON object")
+    descriptors = _items(index.get("manifests"))
     for descriptor in _chosen(descriptors, architecture):
         digest = digests.check(_text(descriptor, "digest"))
         document = _verified(archive, digest)

@@ -104,12 +104,11 @@ class Catalog:
                 yield
                 self._connection.execute("COMMIT")
             except sqlite3.OperationalError as error:
-                # A full disk, or one that fails: SQLite has rolled back, or does so now.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                # A full disk, or one that fails: SQLite may have rolled back already.
+                self._connection.rollback()
                 raise errors.SampanError(f"cannot write the image catalog: {error}") from error
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                self._connection.rollback()
                 raise
             finally:
                 if durable:

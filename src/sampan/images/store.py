@@ -426,6 +426,8 @@ def _new_name(repository: str, tag: str) -> reference.Reference:
     name = reference.parse(repository)
     if name.digest:
         raise errors.InvalidArgument("refusing to create a tag with a digest reference")
+    if name.familiar_name == digests.PREFIX.rstrip(":"):
+        raise errors.InvalidArgument("refusing to create an ambiguous tag using digest algorithm as name")
     return name.with_tag(tag) if tag else name.with_default_tag()
 
 
