@@ -30,6 +30,8 @@ IFF_RUNNING = 0x40
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER = 1, 3, 4, 10
 IFLA_LINKINFO, IFLA_NET_NS_PID, IFLA_NET_NS_FD = 18, 19, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
+IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 4, 5
+IFLA_BRPORT_MODE = 4
 VETH_INFO_PEER = 1
 
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 3, 4, 8
@@ -162,6 +164,13 @@ class RouteSocket:
     def set_up(self, name: str) -> None:
         body = _link_body(text(IFLA_IFNAME, name), up=True)
         self._netlink.change(RTM_NEWLINK, body, operation="set link up", path=name)
+
+    def set_hairpin(self, name: str) -> None:
+        """Let a port of a bridge send a frame back by the port that it came in by."""
+        port = nested(IFLA_INFO_SLAVE_DATA, attribute(IFLA_BRPORT_MODE, b"\1"))
+        info = nested(IFLA_LINKINFO, text(IFLA_INFO_SLAVE_KIND, "bridge"), port)
+        body = _link_body(text(IFLA_IFNAME, name), info)
+        self._netlink.change(RTM_NEWLINK, body, operation="set hairpin mode", path=name)
 
     def delete_link(self, name: str) -> None:
         body = _link_body(text(IFLA_IFNAME, name))

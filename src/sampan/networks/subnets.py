@@ -39,8 +39,8 @@ def choose_subnet(taken: Iterable[IPv4Network], nameservers: Iterable[str] = ())
         if first_overlap(pool, obstacles) is None:
             return IPv4Interface(f"{pool[1]}/{pool.prefixlen}")
     raise errors.SampanError(
-        "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the
-        network"
+        "could not find an available, non-overlapping IPv4 address pool "
+        "among the defaults to assign to the network"
     )
 
 

@@ -1,0 +1,74 @@
+"""Noticing that someone took our rules away: `nft flush ruleset`, a firewall that reloads, a Docker that
+starts.
+
+Owns a thread that listens to the kernel's announcements of changed rules, and says once the change is over
+that it is time to look. Knows no rule of its own. Changes by the older iptables-legacy are not announced.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+from collections.abc import Callable, Iterable
+
+from sampan.linux.nfnetlink import NFPROTO_IPV4, Change, NftablesMonitor
+from sampan.networks import forwarding
+
+_log = logging.getLogger(__name__)
+
+# A firewall that reloads takes its rules down and puts them up again: wait for silence before looking.
+_SILENCE_MS = 300
+
+
+class RuleGuard:
+    """Calls `look` from its thread after each change that may have touched a table of ours, or forwarding."""
+
+    def __init__(self, family: int, table: str, look: Callable[[], None]) -> None:
+        self._family = family
+        self._table = table
+        self._look = look
+        self._monitor = NftablesMonitor()
+        self._stop = os.eventfd(0, os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="rule-guard", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Returns when the thread has ended; not to be called from `look`."""
+        os.eventfd_write(self._stop, 1)
+        self._thread.join()
+        self._monitor.close()
+        os.close(self._stop)
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._stop, select.POLLIN)
+        poll.register(self._monitor.fileno(), select.POLLIN)
+        due = False
+        while True:
+            ready = {descriptor for descriptor, _events in poll.poll(_SILENCE_MS if due else None)}
+            if self._stop in ready:
+                return
+            if ready:
+                changes = self._monitor.changes()
+                due = due or changes is None or self._concerned(changes)
+            elif due:
+                due = False
+                self._look_safely()
+
+    def _concerned(self, changes: Iterable[Change]) -> bool:
+        return any(
+            change.removed
+            if (change.family, change.table) == (self._family, self._table)
+            else (change.family, change.table) == (NFPROTO_IPV4, "filter")
+            and forwarding.concerns(change.chain)
+            for change in changes
+        )
+
+    def _look_safely(self) -> None:
+        try:
+            self._look()
+        except Exception:
+            # The guard has to stand even when one repair failed; the next change is another chance.
+            _log.exception("cannot restore the rules of %s", self._table)
