@@ -61,7 +61,6 @@ class Attachment:
         self.multiplexed = not terminal if kind != MULTIPLEXED else True
         self.keys = detach_keys(context, keys) if terminal and stdin and is_terminal(0) else None
         self.kill_path = kill_path
-        self.sized = False
 
     def session(self) -> bool:
         """Carry the streams until they end. Says False when the user detached."""
@@ -69,7 +68,7 @@ class Attachment:
         sock, early = self.connection.hijack()
         with SignalPipe(watched) as signals, _raw(self.terminal and self.stdin):
             if self.terminal:
-                self.sized = resize(self.context.engine, self.path)
+                resize(self.context.engine, self.path)
             relay = Relay(
                 sock,
                 early,

@@ -195,7 +195,7 @@ class _Parser:
             value = self._convert(name, kind, text)
         except ValueError as error:
             shown = f"-{letter}, --{name}" if letter else f"--{name}"
-            raise FlagError(f'invalid argument "{text}" for "{shown}" flag: {error}') from None
+            raise FlagError(f'invalid argument "{_escaped(text)}" for "{shown}" flag: {error}') from None
         if kind in REPEATED:
             values = self.options.values(name) + (value if isinstance(value, list) else [value])
             self.options.set(name, values)
@@ -215,6 +215,11 @@ class _Parser:
         if kind == "strings":
             return text.split(",")
         return text
+
+
+def _escaped(text: str) -> str:
+    """The inside of Go's %q, for what users type."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
 
 
 def parse_bool(text: str) -> bool:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 TABLE = "table"
 JSON = "json"
+FORMAT_HELP = """Format output using a custom template:
+'table':            Print output in table format with column headers (default)
+'table TEMPLATE':   Print output in table format using the given Go template
+'json':             Print in JSON format
+'TEMPLATE':         Print output using the given Go template.
+Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates"""
 
 
 class Row:
@@ -67,8 +73,11 @@ class Row:
         field = self.fields.get(name)
         return None if field is None else Function(lambda: field(self))
 
-    def go_json(self) -> dict[str, object]:
-        return {name: field(self) for name, field in self.fields.items()}
+    def go_marshal_json(self) -> str:
+        """The fields that need no argument, in order of their names."""
+        from sampan.wire.gojson import encode
+
+        return encode({name: self.fields[name](self) for name in sorted(self.fields)})
 
 
 class HeadingRow(Row):
@@ -89,8 +98,10 @@ class HeadingRow(Row):
         heading = self.kind.headings.get(name)
         return None if heading is None else Function(lambda: heading)
 
-    def go_json(self) -> dict[str, object]:
-        return dict(sorted(self.kind.headings.items()))
+    def go_marshal_json(self) -> str:
+        from sampan.wire.gojson import encode
+
+        return encode(dict(sorted(self.kind.headings.items())))
 
 
 def _label_heading(name: str) -> str:

@@ -1,4 +1,6 @@
-"""What all `inspect` commands do: fetch documents, print them as JSON or through a template, report what is missing."""
+"""What all `inspect` commands do: fetch documents, print them as JSON or through a template, report what is
+missing.
+"""
 
 from __future__ import annotations
 

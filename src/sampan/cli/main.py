@@ -10,8 +10,8 @@ import posix
 
 from sampan.cli.context import Context, environment
 from sampan.cli.failure import PROGRAM, Failure
-from sampan.cli.signals import default_signals
 from sampan.cli.flags import Command, FlagError, HelpWanted, Options, check_arguments, parse, use_line
+from sampan.cli.signals import default_signals
 
 # Verb to module in `commands`. A management command ("container") has a table of its own.
 COMMANDS = {
@@ -158,7 +158,8 @@ def main(arguments: list[str]) -> None:
     default_signals()
     try:
         status = dispatch(arguments)
-    except Failure as failure:
+    except (Failure, OSError) as error:
+        failure = error if isinstance(error, Failure) else Failure(f"{PROGRAM}: {error}")
         status = failure.status
         if failure.message:
             Context([], "", False).error(failure.message)
@@ -252,8 +253,7 @@ def _parse(
         from sampan.cli.usage import help_topic
 
         shown = context or Context([], "", False)
-        if wanted.args[0]:
-            shown.error(wanted.args[0].rstrip("\n"))
+        shown.out(wanted.args[0])
         raise Failure("", help_topic(shown, path.split())) from None
 
 

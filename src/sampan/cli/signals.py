@@ -19,7 +19,7 @@ NAMES = ("HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "CONT", "TSTP", "
 
 
 def default_signals() -> None:
-    """Let an interrupt and a reader that went away end the process silently, instead of Python's exceptions."""
+    """Let an interrupt and a reader that went away end the process, as in any other program."""
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
 

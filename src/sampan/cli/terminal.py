@@ -28,7 +28,7 @@ def window_size(descriptor: int = 1) -> tuple[int, int]:
 
 
 class RawMode:
-    """The terminal on standard input without line editing, echo and signals, as cfmakeraw(3), while inside."""
+    """The terminal on standard input without line editing, echo and signals, as cfmakeraw(3) does."""
 
     def __init__(self, descriptor: int = 0) -> None:
         self.descriptor = descriptor
@@ -65,18 +65,20 @@ class RawMode:
             self.saved = None
 
 
-def resize(engine: Engine, path: str) -> bool:
-    """Tell the engine the size of our terminal, for the container or exec at `path`. Says whether it took it."""
+def resize(engine: Engine, path: str, larger: int = 0) -> None:
+    """Tell the engine the size of our terminal, for the container or exec at `path`.
+
+    It may have ended meanwhile, which is no error. `larger` adds to both sides.
+    """
     from sampan.cli.failure import Failure
 
     rows, columns = window_size()
     if not rows and not columns:
-        return True
+        return
     try:
-        engine.post(path + "/resize", {"h": str(rows), "w": str(columns)})
+        engine.post(path + "/resize", {"h": str(rows + larger), "w": str(columns + larger)})
     except Failure:
-        return False
-    return True
+        pass
 
 
 def parse_detach_keys(text: str) -> bytes:

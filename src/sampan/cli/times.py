@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 
-from sampan.wire.gotime import NANOSECONDS, parse_since
+from sampan.wire.gotime import NANOSECONDS, parse_duration, parse_since
 
 
 def timestamp(text: str) -> str:
-    """Seconds with nine decimals; nothing for nothing. Raises ValueError in Docker's words."""
+    """Seconds since 1970; nothing for nothing. Raises ValueError in Docker's words."""
     if not text:
         return ""
     now = time.time_ns()
+    if text != "0":
+        try:
+            return str((now - parse_duration(text)) // NANOSECONDS)  # whole seconds, as Docker sends them
+        except ValueError:
+            pass
     moment = parse_since(text, now, offset=_offset(now))
     # The zone of the day that was meant may be another than today's: summer time.
     moment = parse_since(text, now, offset=_offset(moment))

@@ -57,7 +57,7 @@ def human_duration(seconds: float) -> str:
 
 
 def ram_in_bytes(text: str) -> int:
-    """RAMInBytes: `64m`, `1.5 GiB`, `100`; a unit is a power of 1024. Raises ValueError in go-units' words."""
+    """RAMInBytes: `64m`, `1.5 GiB`, `100`, in powers of 1024. Raises ValueError in go-units' words."""
     digits = max(text.rfind(character) for character in "0123456789. ")
     if digits < 0:
         raise ValueError(f"invalid size: '{text}'")

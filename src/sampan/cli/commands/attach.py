@@ -8,15 +8,16 @@ from sampan.cli.context import Context
 from sampan.cli.engine import container
 from sampan.cli.failure import Failure
 from sampan.cli.flags import Command, Options
+from sampan.cli.terminal import resize
 
 
 def _check_state(state: dict[str, object]) -> None:
     if not state.get("Running"):
-        raise Failure("cannot attach to a stopped container, start it first")
+        raise Failure("You cannot attach to a stopped container, start it first")
     if state.get("Paused"):
-        raise Failure("cannot attach to a paused container, unpause it first")
+        raise Failure("You cannot attach to a paused container, unpause it first")
     if state.get("Restarting"):
-        raise Failure("cannot attach to a restarting container, wait until it is running")
+        raise Failure("You cannot attach to a restarting container, wait until it is running")
 
 
 def run(context: Context, options: Options, arguments: list[str]) -> int:
@@ -41,6 +42,8 @@ def run(context: Context, options: Options, arguments: list[str]) -> int:
         keys=keys,
         kill_path=path + "/kill" if options.flag("sig-proxy") and not terminal else "",
     )
+    if terminal:
+        resize(engine, path, larger=1)  # the change to the right size makes the program draw its screen again
     if not attachment.session():
         raise Failure("read escape sequence")
     return waiter.result()

@@ -17,7 +17,9 @@ def fetch_container(context: Context, reference: str, size: bool) -> tuple[str, 
 
 def run(context: Context, options: Options, arguments: list[str]) -> int:
     size = options.flag("size")
-    return inspect(context, arguments, options.text("format"), lambda name: fetch_container(context, name, size))
+    return inspect(
+        context, arguments, options.text("format"), lambda name: fetch_container(context, name, size)
+    )
 
 
 COMMAND = Command(

@@ -35,8 +35,8 @@ COMMAND = Command(
             "",
             "string",
             "Inspect a specific platform of the multi-platform image.\n"
-            "If the image or the server is not multi-platform capable, the command will error out if the platform"
-            " does not match.\n'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
+            "If the image or the server is not multi-platform capable, the command will error out if the"
+            " platform does not match.\n'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
         ),
     ),
     minimum=1,

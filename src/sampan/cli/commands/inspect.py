@@ -18,11 +18,12 @@ KNOWN = ("container", "image", "network")
 def _fetch(context: Context, kind: str, reference: str, size: bool) -> tuple[str, bytes]:
     if kind == "container":
         return fetch_container(context, reference, size)
-    if kind == "image":
-        return fetch_image(context, reference)
-    if kind == "network":
-        return fetch_network(context, reference)
-    raise Failure(f"inspect --type {kind} is not supported yet")
+    if kind not in KNOWN:
+        raise Failure(f"inspect --type {kind} is not supported yet")
+    found = fetch_image(context, reference) if kind == "image" else fetch_network(context, reference)
+    if size:
+        context.error(f"WARNING: --size ignored for {kind}")
+    return found
 
 
 def _fetch_any(context: Context, reference: str, size: bool) -> tuple[str, bytes]:
@@ -41,8 +42,6 @@ def run(context: Context, options: Options, arguments: list[str]) -> int:
         if not kind:
             raise Failure("type is empty: must be one of " + ", ".join(f'"{name}"' for name in KINDS))
         raise Failure(f'unknown type: "{kind}": must be one of ' + ", ".join(f'"{name}"' for name in KINDS))
-    if kind not in ("", "container") and size:
-        context.error("WARNING: --size ignored for " + kind + "s")
 
     def fetch(reference: str) -> tuple[str, bytes]:
         if kind:

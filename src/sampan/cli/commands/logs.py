@@ -66,7 +66,8 @@ COMMAND = Command(
             "until",
             "",
             "string",
-            'Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',
+            'Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42'
+            " minutes)",
         ),
     ),
     minimum=1,

@@ -7,7 +7,7 @@ import time
 from sampan.cli.context import Context
 from sampan.cli.failure import Failure
 from sampan.cli.flags import Command, Options, filters
-from sampan.cli.formatting import Row, ellipsis, print_rows, short_id
+from sampan.cli.formatting import FORMAT_HELP, Row, ellipsis, print_rows, short_id
 from sampan.wire.units import human_duration, human_size
 
 COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
@@ -16,12 +16,6 @@ RAW = (
     "state: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\nnames: {{.Names}}\n"
     "labels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\n"
 )
-FORMAT_HELP = """Format output using a custom template:
-'table':            Print output in table format with column headers (default)
-'table TEMPLATE':   Print output in table format using the given Go template
-'json':             Print in JSON format
-'TEMPLATE':         Print output using the given Go template.
-Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates"""
 
 
 def _names(row: Row) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.cli.context import Context
 from sampan.cli.engine import container
-from sampan.cli.failure import EngineFailure
+from sampan.cli.failure import EngineFailure, Failure
 from sampan.cli.flags import Command, Options
 from sampan.cli.several import request_each
 
@@ -16,8 +16,14 @@ def run(context: Context, options: Options, arguments: list[str]) -> int:
         return force and failure.http_status == 404
 
     parameters = {"force": force, "link": options.flag("link"), "v": options.flag("volumes")}
+
+    def path(name: str) -> str:
+        if not name:
+            raise Failure("container name cannot be empty")
+        return container(name)
+
     names = [name.strip("/") for name in arguments]
-    return request_each(context, names, "DELETE", container, parameters, already_gone)
+    return request_each(context, names, "DELETE", path, parameters, already_gone)
 
 
 COMMAND = Command(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sampan.cli.attachment import Attachment, require_terminal
 from sampan.cli.containers.config import CONVERT
-from sampan.cli.containers.creation import body_of, check_flags, create
+from sampan.cli.containers.creation import body_of, check_pull, create, refuse_flags
 from sampan.cli.containers.flags import FLAGS
 from sampan.cli.containers.waiting import ExitWaiter
 from sampan.cli.context import Context
@@ -38,8 +38,9 @@ def _start_status(message: str) -> int:
 
 def run(context: Context, options: Options, arguments: list[str]) -> int:
     detach = options.flag("detach")
+    refuse_flags(options)
     try:
-        check_flags(options)
+        check_pull(options)
         body = body_of(options, arguments, detach)
     except Failure as failure:
         raise _with_help(failure) from None
@@ -55,7 +56,7 @@ def run(context: Context, options: Options, arguments: list[str]) -> int:
     try:
         identifier = create(context, options, body)
     except Failure as failure:
-        raise _with_help(failure) from None
+        raise _with_help(failure, _start_status(failure.message)) from None
     if not (body["AttachStdin"] or body["AttachStdout"] or body["AttachStderr"]):
         return _run_detached(context, identifier)
     return _run_attached(context, options, body, identifier)

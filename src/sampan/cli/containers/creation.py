@@ -6,12 +6,12 @@ import posix
 
 from sampan.cli.containers.config import create_body
 from sampan.cli.context import Context
-from sampan.cli.failure import EngineFailure, Failure, path_failure
+from sampan.cli.failure import PROGRAM, EngineFailure, Failure, path_failure
 from sampan.cli.flags import Options
 
 PULL = frozenset(["always", "missing", "never", ""])
 WINDOWS_ONLY = ("cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops")
-PLAIN_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789./-_")
+PLAIN_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 SYSTEMS = frozenset(
     [
         "linux",
@@ -55,20 +55,23 @@ ARCHITECTURES = {
 }
 
 
-def check_flags(options: Options) -> None:
+def refuse_flags(options: Options) -> None:
     """Refuse what cannot be done, by name."""
-    if options.text("pull") not in PULL:
-        raise Failure(
-            f'invalid pull option: \'{options.text("pull")}\': must be one of "always", "missing" or "never"'
-        )
     if "use-api-socket" in options.changed:
-        raise Failure("--use-api-socket is not supported yet")
+        raise Failure(f"{PROGRAM}: --use-api-socket is not supported yet")
     for name in WINDOWS_ONLY:
         if name in options.changed:
             raise Failure(
                 f'"--{name}" is only supported on a Docker daemon running on windows, '
                 "but the Sampan daemon is running on linux"
             )
+
+
+def check_pull(options: Options) -> None:
+    if options.text("pull") not in PULL:
+        raise Failure(
+            f'invalid pull option: \'{options.text("pull")}\': must be one of "always", "missing" or "never"'
+        )
 
 
 def body_of(options: Options, arguments: list[str], detach: bool = False) -> dict[str, object]:
@@ -81,8 +84,15 @@ def body_of(options: Options, arguments: list[str], detach: bool = False) -> dic
 
 
 def check_image_name(name: str) -> None:
-    """Refuse what cannot be the name of an image. Plain names need no parser."""
-    if name and set(name.partition(":")[0]) <= PLAIN_NAME and name[0].isalnum():
+    """Refuse what cannot be the name of an image. A plain word needs no parser, which takes time to import."""
+    word, colon, tag = name.partition(":")
+    if (
+        word
+        and set(word) <= PLAIN_NAME
+        and bool(colon) == bool(tag)
+        and set(tag) <= PLAIN_NAME
+        and len(word) < 64
+    ):
         return
     from sampan.errors import SampanError
     from sampan.wire.reference import parse_any
@@ -126,10 +136,6 @@ def _is_missing_image(failure: EngineFailure) -> bool:
 def _warn(context: Context, body: dict[str, object]) -> None:
     host = body["HostConfig"]
     assert isinstance(host, dict)
-    if host["OomKillDisable"] and not host["Memory"]:
-        context.error(
-            "WARNING: Disabling the OOM killer on containers without setting a '-m/--memory' limit may be dangerous."
-        )
     for server in host["Dns"]:
         if server.startswith("127.") or server == "::1":
             context.error(f"WARNING: Localhost DNS ({server}) may fail in containers.")
@@ -151,7 +157,8 @@ def _platform(text: str) -> str:
         if parts[0] in ARCHITECTURES:
             return f"linux/{ARCHITECTURES[parts[0]]}"
         raise Failure(
-            f'error parsing specified platform: "{text}": unknown operating system or architecture: invalid argument'
+            f'error parsing specified platform: "{text}": '
+            "unknown operating system or architecture: invalid argument"
         )
     parts[1] = ARCHITECTURES.get(parts[1], parts[1])
     return "/".join(parts)

@@ -1,4 +1,4 @@
-"""Files of `--env-file` and `--label-file`: a `NAME=value` or a `NAME` on each line, comments behind a `#`."""
+"""Files of `--env-file` and `--label-file`: a `NAME=value` or a `NAME` on each line; `#` comments."""
 
 from __future__ import annotations
 

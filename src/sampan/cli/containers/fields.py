@@ -1,4 +1,4 @@
-"""One record of comma-separated values, as encoding/csv reads it: quotes around a field, doubled inside one."""
+"""One record of comma-separated values, as encoding/csv reads it, with its quotes."""
 
 from __future__ import annotations
 

@@ -74,7 +74,8 @@ FLAGS: tuple[Flag, ...] = (
         "health-start-period",
         "",
         "duration",
-        "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)",
+        "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h)"
+        " (default 0s)",
     ),
     ("health-timeout", "", "duration", "Maximum time to allow one check to run (ms|s|m|h) (default 0s)"),
     ("hostname", "h", "string", "Container host name"),

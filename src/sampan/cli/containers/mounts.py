@@ -84,7 +84,8 @@ def _recursive(mount: dict[str, object], value: str) -> None:
         _options(mount, "bind")[names[value]] = True
     elif value != "enabled":
         raise ValueError(
-            f'invalid value for bind-recursive: {value} (must be "enabled", "disabled", "writable", or "readonly")'
+            f"invalid value for bind-recursive: {value} "
+            '(must be "enabled", "disabled", "writable", or "readonly")'
         )
 
 

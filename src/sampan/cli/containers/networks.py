@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sampan.cli.containers.fields import split_fields
-from sampan.cli.containers.values import is_mac_address
-from sampan.cli.flags import Options, parse_integer
+from sampan.cli.containers.values import integer, is_mac_address
+from sampan.cli.flags import Options
 
 PREDEFINED = frozenset(["", "default", "bridge", "host", "none", "nat"])
 # Flag, field of the network, and the two names of Docker's complaint about giving both.
@@ -67,9 +67,9 @@ def _set(network: Attachment, key: str, value: str) -> None:
             network.driver_options[name.strip()] = content.strip()
         case "gw-priority":
             try:
-                network.priority = parse_integer(value)
-            except ValueError as error:
-                raise ValueError(f"invalid gw-priority: {error}") from None
+                network.priority = integer(value)
+            except ValueError:
+                raise ValueError(f"invalid gw-priority ({value}): invalid syntax") from None
         case _:
             raise ValueError(f"invalid field key {key}")
 

@@ -285,7 +285,7 @@ def gpus(text: str) -> dict[str, object]:
         key, equals, value = field.partition("=")
         if key in seen:
             raise ValueError(f"gpu request key '{key}' can be specified only once")
-        seen.add(key if equals else "count")
+        seen |= {key} if equals else {key, "count"}
         if not equals or key == "count":
             request["Count"] = _gpu_count(value if equals else key)
         elif key == "driver":

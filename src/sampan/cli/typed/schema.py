@@ -1,8 +1,9 @@
 """Docker's API types, as of API 1.51: one struct per entry, one field per line.
 
-A line is `Name[=json name] type[?]`, where `?` is omitempty. Types: string, bool, int, int64, uint16, uint64, time,
-duration, any, `[]T`, `map[T]` (keys are always strings), `*T`, and the names of this table. An embedded struct is written
-out in place. Order matters: structs print, and are written as JSON, in it.
+A line is `Name[=json name] type[?]`, where `?` is omitempty. Types: string, bool, int, int64, uint16, uint64,
+time, duration, any, `[]T`, `map[T]` (keys are always strings), `*T`, and the names of this table. An embedded
+struct is written out in place. Order matters: structs print, and are written as JSON, in it. One table, so
+longer than other modules.
 """
 
 from __future__ import annotations
@@ -301,6 +302,8 @@ IMAGE = {
         Parent string
         Comment string
         Created string?
+        Container string?
+        ContainerConfig *container.Config?
         DockerVersion string
         Author string
         Config *v1.DockerOCIImageConfig
@@ -354,8 +357,8 @@ NETWORK = {
         Containers map[network.EndpointResource]
         Options map[string]
         Labels map[string]
-        Peers any?
-        Services any?""",
+        Peers []any?
+        Services map[any]?""",
     "network.IPAM": """
         Driver string
         Options map[string]

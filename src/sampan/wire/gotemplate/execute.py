@@ -57,6 +57,9 @@ def execute(
         run.walk(data, template.root)
     except RecursionError:
         raise run.error(f"exceeded maximum template depth ({MAX_DEPTH})") from None
+    except TemplateError as error:
+        error.output = "".join(run.out)
+        raise
     return "".join(run.out)
 
 

@@ -11,6 +11,10 @@ from sampan.wire.gotemplate.values import NO_VALUE, NilPointer, Number, Struct, 
 
 
 def to_json(value: object) -> str:
+    """The text of `value`. One that writes itself (a json.Marshaler) escapes HTML, as json.Marshal does."""
+    marshal = getattr(value, "go_marshal_json", None)
+    if marshal is not None:
+        return str(marshal())
     return gojson.encode(plain(value), escape_html=False)
 
 

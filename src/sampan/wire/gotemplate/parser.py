@@ -32,7 +32,14 @@ OPERANDS = frozenset(
 
 
 class TemplateError(Exception):
-    """The template is not well-formed, or failed while it ran. The message is Go's."""
+    """The template is not well-formed, or failed while it ran: then `output` is what it had written.
+
+    The message is Go's.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.output = ""
 
 
 class Template:
