@@ -20,6 +20,7 @@ import zstandard
 from sampan import errors
 from sampan.images.store import ImageStore
 from sampan.wire import digest
+from tests.images.small_disk import small_disk
 from tests.images.tars import Member, file, folder, hardlink, symlink, tar
 from tests.images.test_store import files_of, nobody
 
@@ -356,6 +357,24 @@ def test_the_good_images_before_a_bad_one_stay(store: ImageStore, tmp_path: Path
         next(stream)
     assert store.resolve("x:1").repo_tags == ("x:1",)
     assert os.listdir(tmp_path / "content/ingest") == []
+
+
+def test_a_full_disk_is_said_in_one_line_and_nothing_stays(tmp_path: Path) -> None:
+    layer = tar(file("big", os.urandom(1 << 20)))
+    archive = tar(*old_archive(configuration(layer), {"1/layer.tar": layer}, ["x:1"]))
+    with small_disk(tmp_path / "disk", "2m") as disk:
+        store = ImageStore(str(disk))
+        # The archive fits, its layer does not any more.
+        with pytest.raises(errors.SampanError) as failure:
+            load(store, archive)
+        assert failure.value.message == "cannot write the layer: No space left on device"
+        # Not even the archive fits.
+        with pytest.raises(errors.SampanError) as failure:
+            load(store, tar(file("big", bytes(3 << 20))))
+        assert failure.value.message == "cannot write to the image store: No space left on device"
+        assert files_of(disk) == []
+        assert store.list(every=True) == []
+        store.close()
 
 
 def test_a_client_that_goes_away_leaves_nothing(store: ImageStore, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -29,7 +30,9 @@ class Dripping(io.BytesIO):
     """Gives a few bytes at a time, as a network does."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(min(size or 0, 7) if size != -1 else -1)
+        assert size is not None
+        assert size >= 0
+        return super().read(min(size, 7))
 
 
 def read(data: bytes, source: type[io.BytesIO] = io.BytesIO) -> bytes:
@@ -63,11 +66,19 @@ def test_zeros_behind_a_gzip_stream_are_padding() -> None:
     assert read(gzip.compress(b"x") + bytes(5000)) == b"x"
 
 
-def test_a_gzip_stream_with_a_file_name() -> None:
-    buffer = io.BytesIO()
-    with gzip.GzipFile("name.tar", "wb", fileobj=buffer) as file:
-        file.write(b"content")
-    assert read(buffer.getvalue(), Dripping) == b"content"
+@pytest.mark.parametrize("flags", range(0, 32, 2))
+def test_gzip_headers_with_optional_fields(flags: int) -> None:
+    """RFC 1952: FHCRC 2, FEXTRA 4, FNAME 8, FCOMMENT 16."""
+    raw = zlib.compressobj(wbits=-15)
+    header = b"\x1f\x8b\x08" + bytes([flags]) + bytes(6)
+    header += (10_000).to_bytes(2, "little") + b"x" * 10_000 if flags & 4 else b""
+    header += b"name\0" if flags & 8 else b""
+    header += b"comment\0" if flags & 16 else b""
+    header += (zlib.crc32(header) & 0xFFFF).to_bytes(2, "little") if flags & 2 else b""
+    trailer = zlib.crc32(b"content").to_bytes(4, "little") + (7).to_bytes(4, "little")
+    data = header + raw.compress(b"content") + raw.flush() + trailer
+    assert read(data) == b"content"
+    assert read(data, Dripping) == b"content"
 
 
 @pytest.mark.parametrize("name", ["gzip", "bzip2", "xz"])

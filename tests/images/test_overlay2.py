@@ -14,8 +14,8 @@ from sampan import errors
 from sampan.images import overlay
 from sampan.images.layers import LayerDriver
 from sampan.images.overlay2 import Overlay2
-from sampan.linux import mounts
 from tests.images.driver_suite import ONE, LayerDriverSuite, apply, container
+from tests.images.small_disk import small_disk
 from tests.images.tars import file, folder, tar
 
 pytestmark = pytest.mark.root
@@ -127,23 +127,18 @@ def test_a_source_that_fails_leaves_nothing(driver: LayerDriver) -> None:
     assert driver.recover((), ()) == []
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "disk"
-    path.mkdir()
-    mounts.mount("tmpfs", str(path), "tmpfs", 0, "size=1m")
-    try:
-        yield path
-    finally:
-        mounts.umount2(str(path), mounts.MNT_DETACH)
+def test_a_full_disk_is_said_in_one_line_and_nothing_stays(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        driver = Overlay2(str(disk / "overlay2"))
+        with pytest.raises(errors.SampanError) as failure:
+            apply(driver, None, folder("d"), file("d/small", b"1"), file("d/big", b"x" * (2 << 20)))
+        assert failure.value.message == "cannot write the layer: No space left on device"
+        assert not isinstance(failure.value, errors.InvalidArgument)
+        assert leftovers(disk / "overlay2") == []
+        # And there is room again.
+        apply(driver, None, file("fits", b"x" * (512 << 10)))
 
 
-def test_a_full_disk_is_said_in_one_line_and_nothing_stays(small_disk: Path) -> None:
-    driver = Overlay2(str(small_disk / "overlay2"))
-    with pytest.raises(errors.SampanError) as failure:
-        apply(driver, None, folder("d"), file("d/small", b"1"), file("d/big", b"x" * (2 << 20)))
-    assert failure.value.message == "cannot write the layer: No space left on device"
-    assert not isinstance(failure.value, errors.InvalidArgument)
-    assert leftovers(small_disk / "overlay2") == []
-    # And there is room again.
-    apply(driver, None, file("fits", b"x" * (512 << 10)))
+def test_a_mount_that_a_killed_process_left_is_removed(driver: LayerDriver, root: Path) -> None:
+    with small_disk(root / "tmp/mount-1", "1m"):
+        assert driver.recover((), ()) == ["unfinished work mount-1"]

@@ -7,10 +7,17 @@ No external program is ever run: a decompressor found on some PATH is somebody e
 
 from __future__ import annotations
 
-from typing import IO, Protocol, cast
+import io
+from typing import IO, TYPE_CHECKING, cast
 
 from sampan import errors
 from sampan.images.layers import ByteSource
+
+if TYPE_CHECKING:
+    import bz2
+    import lzma
+
+    from _typeshed import WriteableBuffer as Buffer
 
 _CHUNK = 1 << 17
 _MAGIC = (
@@ -21,18 +28,6 @@ _MAGIC = (
 )
 _XZ_MEMORY = 256 << 20
 """What `xz -9` needs is 65 MB; a stream that asks for more than this is after the memory."""
-
-
-class _Decompressor(Protocol):
-    """The interface that bz2, lzma and isal share."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    @property
-    def needs_input(self) -> bool: ...
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
 def detect(head: bytes) -> str:
@@ -47,6 +42,8 @@ def decompressed(source: ByteSource) -> ByteSource:
         head += data
     whole = _Prefixed(head, source)
     name = detect(head)
+    if name == "gzip":
+        return _Gzip(whole)
     if name == "zstd":
         return _Zstd(whole)
     return _Decompressing(name, whole) if name else whole
@@ -67,12 +64,12 @@ class _Prefixed:
 
 
 class _Decompressing:
-    """gzip, bzip2 and xz: one stream, or several one after the other, as their own programs read them."""
+    """bzip2 and xz: one stream, or several one after the other, as their own programs read them."""
 
     def __init__(self, name: str, source: ByteSource) -> None:
         self._name = name
         self._source = source
-        self._decompressor = _new(name)
+        self._decompressor, self._errors = _new(name)
         self._ended = False
 
     def read(self, size: int, /) -> bytes:
@@ -91,8 +88,7 @@ class _Decompressing:
     def _decompress(self, data: bytes, size: int) -> bytes:
         try:
             return self._decompressor.decompress(data, size)
-        except Exception as error:
-            # The codecs' errors (IsalError, LZMAError, OSError of bz2) have no base in common.
+        except self._errors as error:
             raise errors.InvalidArgument(f"invalid {self._name} stream: {error}") from error
 
     def _next_stream(self) -> bool:
@@ -105,8 +101,50 @@ class _Decompressing:
                 return False
             rest = more.lstrip(b"\0")
         self._source = _Prefixed(rest, self._source)
-        self._decompressor = _new(self._name)
+        self._decompressor, self._errors = _new(self._name)
         return True
+
+
+class _Gzip:
+    """gzip members, one after the other.
+
+    By isal's file reader: its incremental decompressor loses its way when a header with several optional
+    fields comes in pieces (isal 1.9).
+    """
+
+    def __init__(self, source: ByteSource) -> None:
+        import gzip
+
+        from isal import igzip, isal_zlib
+
+        self._reader = igzip.IGzipFile(fileobj=_Raw(source), mode="rb")  # type: ignore[no-untyped-call]
+        # isal's own stubs have its error class down as an instance.
+        self._errors = (gzip.BadGzipFile, cast("type[Exception]", isal_zlib.IsalError))
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            data: bytes = self._reader.read(size)
+            return data
+        except EOFError:
+            raise errors.InvalidArgument("unexpected EOF") from None
+        except self._errors as error:
+            raise errors.InvalidArgument(f"invalid gzip stream: {error}") from error
+
+
+class _Raw(io.RawIOBase):
+    """A source as the file object that isal reads from."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        view = memoryview(buffer)
+        data = self._source.read(len(view))
+        view[: len(data)] = data
+        return len(data)
 
 
 class _Zstd:
@@ -127,16 +165,12 @@ class _Zstd:
             raise errors.InvalidArgument(f"invalid zstd stream: {error}") from error
 
 
-def _new(name: str) -> _Decompressor:
-    if name == "gzip":
-        from isal import igzip_lib
-
-        gzip: _Decompressor = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-        return gzip
+def _new(name: str) -> tuple[bz2.BZ2Decompressor | lzma.LZMADecompressor, tuple[type[Exception], ...]]:
+    """Return a decompressor, and what it raises for bad data."""
     if name == "bzip2":
         import bz2
 
-        return bz2.BZ2Decompressor()
+        return bz2.BZ2Decompressor(), (OSError, ValueError)
     import lzma
 
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY)
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY), (lzma.LZMAError,)

@@ -37,6 +37,7 @@ from sampan.wire import digest
 from sampan.wire.tarstream import TarReader
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+MAX_SIZE = (1 << 63) - 1
 _EXISTS = (errno.EEXIST, errno.ENOTEMPTY)
 
 
@@ -92,7 +93,8 @@ class Overlay2:
             chain_id=digest.chain_id(parent, source.digest),
             diff_id=source.digest,
             parent=parent,
-            size=unpacker.size,
+            # Holes cost nothing: files of a tar may add up to more than a column of SQLite holds.
+            size=min(unpacker.size, MAX_SIZE),
             tar_size=source.size,
         )
         description = {
@@ -118,11 +120,13 @@ class Overlay2:
         """Remove the folders that were moved away; see the interface."""
         while self._graves:
             try:
-                grave = self._graves.popleft()
+                tree.remove(self._graves.popleft())
             except IndexError:
                 # Another thread took the last one.
                 return
-            tree.remove(grave)
+            except OSError:
+                # Busy, or not to be changed: it is out of the way, and the next start tries again.
+                continue
 
     def has(self, chain_id: str) -> bool:
         """Look for a layer's folder; see the interface."""

@@ -60,7 +60,7 @@ class ImageStore:
         self._catalog = Catalog(f"{data_root}/sampan.db")
         self._leases = Leases()
         self._notify: Notify = notify or (lambda action, image_id, name: None)
-        self._config = functools.lru_cache(maxsize=256)(self._read_config)
+        self._config = functools.lru_cache(maxsize=512)(self._read_config)
 
     @property
     def driver(self) -> LayerDriver:
