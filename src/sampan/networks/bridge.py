@@ -259,16 +259,14 @@ class BridgeNetwork:
             return []
         self._endpoints[endpoint.id] = self._published[endpoint.id] = endpoint
         complaints = []
+        container = f"container {endpoint.container_id[:12]}"
         if not pool.claim(endpoint.address):
-            complaints.append(
-                f"container {endpoint.container_id[:12]}: its address {endpoint.address} is not a free one of "
-                f"{self.config.name}"
-            )
+            complaints.append(f"{container}: {endpoint.address} is not a free address of {self.config.name}")
         for port in endpoint.ports:
             try:
                 self._ports.reserve_again(port)
             except errors.SampanError as error:
-                complaints.append(f"container {endpoint.container_id[:12]}: {error.message}")
+                complaints.append(f"{container}: {error.message}")
         return complaints
 
     def _write_rules(self) -> None:

@@ -30,6 +30,7 @@ class NetworkPlan:
     mtu: int | None = None
     addresses: tuple[str, ...] = ()  # with prefix length
     gateways: tuple[str, ...] = ()  # one default route each
+    hairpin: bool = False  # the bridge may send the container's own packets back to it
     sysctls: Mapping[str, str] | None = None  # of the namespace, "net.ipv6.conf.eth0.disable_ipv6"
 
     @classmethod
@@ -50,6 +51,7 @@ class NetworkPlan:
             mtu=taken.optional("mtu", int),
             addresses=tuple(taken.list_of("addresses", str)),
             gateways=tuple(taken.list_of("gateways", str)),
+            hairpin=taken.flag("hairpin"),
             sysctls=taken.optional("sysctls", dict),
         )
 
@@ -66,6 +68,8 @@ class NetworkPlan:
                 mtu=self.mtu,
                 peer_mac=self.mac,
             )
+            if self.hairpin:
+                route.set_hairpin(self.host_interface)
 
     def configure(self) -> None:
         """Inside the container's network namespace, with the host's procfs still in place."""
