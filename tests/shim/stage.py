@@ -33,6 +33,7 @@ from sampan.wire.jsonlog import decode
 
 BUSYBOX = "/bin/busybox"
 SECONDS = 20.0
+ZYGOTE = sampan.shim.zygote_main.__file__
 
 _T = TypeVar("_T")
 
@@ -73,6 +74,8 @@ class Stage:
             "tr",
             "yes",
             "ps",
+            "ip",
+            "tail",
         ):
             (self.rootfs / "bin" / name).symlink_to("busybox")
         self.start_zygote()
@@ -81,7 +84,7 @@ class Stage:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", sampan.shim.zygote_main.__file__, str(theirs.fileno())],
+                ["unshare", "--net", sys.executable, "-I", "-S", ZYGOTE, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
@@ -99,11 +102,11 @@ class Stage:
             parent.rmdir()
 
     def spawn(self, command: str | list[str] = "true", *, terminal: bool = False, **changes: Any) -> Shim:
-        """A shim for a container that runs `command`; `changes` go into the top of config.json."""
+        """A shim for a container that runs `command`; `changes` go into `linux` of config.json."""
         directory = self.folder / secrets.token_hex(16)
         directory.mkdir(mode=0o700)
         arguments = ["sh", "-c", command] if isinstance(command, str) else command
-        config = {
+        config: dict[str, Any] = {
             "ociVersion": "1.2.0",
             "root": {"path": str(self.rootfs)},
             "process": process(arguments, terminal=terminal),
@@ -113,7 +116,8 @@ class Stage:
                 "cgroupsPath": f"{self.cgroup}/{directory.name}",
             },
         }
-        (directory / "config.json").write_text(json.dumps(config | changes))
+        config["linux"] |= changes
+        (directory / "config.json").write_text(json.dumps(config))
         return self._spawn(directory)
 
     def spawn_again(self, old: Shim) -> Shim:
@@ -127,6 +131,11 @@ class Stage:
         shim = Shim(directory, connection, answer.pid)
         self.shims.append(shim)
         return shim
+
+    def ip(self, *arguments: str) -> str:
+        """`ip` in the network namespace that is the host's to this stage."""
+        command = ["nsenter", f"--net=/proc/{self.process.pid}/ns/net", "ip", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def cgroups(self) -> list[str]:
         """The cgroups below this stage's own."""

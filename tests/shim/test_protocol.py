@@ -128,8 +128,9 @@ def test_spawning() -> None:
         assert spawning.decode_spawn(packet.payload) == spawning.Spawn("c1", "/dir")
         assert shim.receive() is None
         shim.close()
-        for answer in (spawning.Spawned(12), spawning.SpawnFailure("no")):
-            packets.send(theirs, spawning.encode_spawned(answer))
-            assert zygote.receive() == answer
+        packets.send(theirs, spawning.encode_pid(12))
+        assert zygote.receive() == spawning.Spawned(12)
+        packets.send(theirs, spawning.encode_failure("no"))
+        assert zygote.receive() == spawning.SpawnFailure("no")
     assert zygote.receive() is None
     zygote.close()

@@ -240,12 +240,17 @@ class AttachedClient:
 
     def close(self) -> None:
         """Close the socket, queue or not."""
+        if not self._closed:
+            self._shut_down()
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Close our descriptor only: the controller may hold another one, and have something to say itself."""
         if self._closed:
             return
         self._closed = True
         self._queue.clear()
         self._loop.unregister(self._socket.fileno())
-        self._shut_down()
         self._socket.close()
         self._session.closed(self)
 

@@ -86,7 +86,7 @@ class Executions:
 
     def refuse(self, exec_id: str) -> None:
         """The exec could not be started: let its clients go."""
-        self.streams(exec_id).close()
+        self.streams(exec_id).let_go()
 
     def states(self) -> dict[str, protocol.ExecState]:
         """What `state` reports."""

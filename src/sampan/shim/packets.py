@@ -10,7 +10,6 @@ import array
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sampan.shim.document import MAX_PACKET
 
@@ -30,12 +29,14 @@ class TruncatedPacket(Exception):
     """The peer sent more bytes or descriptors than the protocol allows."""
 
 
-@dataclass(frozen=True, slots=True)
 class Packet:
     """One message as it came in. The receiver owns the descriptors (all close-on-exec)."""
 
-    payload: bytes
-    fds: tuple[int, ...]
+    __slots__ = ("fds", "payload")
+
+    def __init__(self, payload: bytes, fds: tuple[int, ...]) -> None:
+        self.payload = payload
+        self.fds = fds
 
     def close(self) -> None:
         close_all(self.fds)
@@ -62,11 +63,11 @@ def wait(sock: socket.SocketType) -> Packet | None:
 
 def _receive(sock: socket.SocketType, flags: int) -> Packet | None:
     payload, ancillary, result, _ = sock.recvmsg(MAX_PACKET, _ANCILLARY_SPACE, flags)
-    fds = array.array("i")
+    fds: tuple[int, ...] = ()
     for level, kind, data in ancillary:
         if level == _SOL_SOCKET and kind == _SCM_RIGHTS:
-            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-    packet = Packet(payload, tuple(fds))
+            fds += tuple(memoryview(data[: len(data) & -4]).cast("i"))
+    packet = Packet(payload, fds)
     if result & _TRUNCATED:
         packet.close()
         raise TruncatedPacket

@@ -42,6 +42,10 @@ class SpawnFailure:
     message: str
 
 
+# Far more than a container id and a path.
+MAX_REQUEST = 8192
+
+
 def encode_spawn(request: Spawn) -> bytes:
     return f"{request.container}\0{request.directory}".encode()
 
@@ -54,10 +58,12 @@ def decode_spawn(packet: bytes) -> Spawn:
     return Spawn(container, directory)
 
 
-def encode_spawned(response: Spawned | SpawnFailure) -> bytes:
-    if isinstance(response, Spawned):
-        return b"%d" % response.pid
-    return response.message.encode()
+def encode_pid(pid: int) -> bytes:
+    return b"%d" % pid
+
+
+def encode_failure(message: str) -> bytes:
+    return message.encode()
 
 
 def decode_spawned(packet: bytes) -> Spawned | SpawnFailure:

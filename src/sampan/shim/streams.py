@@ -217,6 +217,11 @@ class Streams:
         for client in list(self.clients):
             client.end()
 
+    def let_go(self) -> None:
+        """There will be no process: leave its clients to the controller, who knows why."""
+        for client in list(self.clients):
+            client.let_go()
+
     # --- what outputs and inputs call ---
 
     def write_log(self, entries: bytes) -> None:

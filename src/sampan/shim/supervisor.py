@@ -93,7 +93,7 @@ class Supervisor:
             return requests.answer(self, controller, packet)
 
         if self._container is None or self._container.has_private_pids:
-            outcome, fds = clerk.ask(work)
+            outcome, fds = clerk.ask(work, self._known_pids)
         else:
             outcome, fds = work()
         if isinstance(outcome, Joined):
@@ -118,6 +118,12 @@ class Supervisor:
         elif isinstance(outcome, StartRefused):
             # The supervisor ends after this: `_settle` sees it by the phase.
             self.phase = Phase.EXITED
+
+    def _known_pids(self) -> set[int]:
+        processes = self.execs.processes()
+        if self.process is not None:
+            processes.append(self.process)
+        return {process.pid for process in processes}
 
     def _join(self, joined: Joined, fd: int) -> None:
         streams = self._streams if joined.exec is None else self.execs.streams(joined.exec)

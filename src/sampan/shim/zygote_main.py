@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> None:
     os.chdir("/")
     os.umask(0o022)
     zygote.enter_private_mounts()
-    zygote.serve(engine)
+    zygote.serve(engine.detach())
 
 
 if __name__ == "__main__":
