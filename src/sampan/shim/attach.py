@@ -245,7 +245,7 @@ class AttachedClient:
             self.let_go()
 
     def let_go(self) -> None:
-        """Close our descriptor only: the controller may hold another one, and have something to say itself."""
+        """Close our descriptor only: the controller may hold another, and have something to say itself."""
         if self._closed:
             return
         self._closed = True

@@ -68,6 +68,10 @@ class NetworkPlan:
                 mtu=self.mtu,
                 peer_mac=self.mac,
             )
+            if self.mac is not None:
+                # The address may have been another container's a moment ago, whose namespace is still being
+                # taken down and would answer: frames have to come here from now on.
+                route.pin_mac(self.host_interface, self.mac)
             if self.hairpin:
                 route.set_hairpin(self.host_interface)
 

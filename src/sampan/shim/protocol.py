@@ -1,26 +1,26 @@
 """The messages between a controller (the engine) and a shim.
 
 Owns their fields, their JSON form and the names of the descriptors that travel with them; both ends import
-this one module. Knows no socket (`packets` moves the bytes) and no container. Costs nothing but the standard
-library's json.
+this one module. Knows no socket (`packets` moves the bytes) and no container.
 
 Theory of operation
 ===================
 
 The zygote forks a shim on `spawning.Spawn`; with the request travels one end of a SOCK_SEQPACKET pair, which
 becomes the shim's first controller connection. Each message is one packet: a JSON object, and descriptors as
-SCM_RIGHTS. More controllers may connect to `DIR/shim.sock` at any time (a restarted engine does), and all of
-them are equal: each gets the replies to its own requests, and every event.
+SCM_RIGHTS. More controllers may connect to `DIR/shim.sock` (a restarted engine does), and all are equal: each
+gets the replies to its own requests, and every event.
 
 A controller sends requests, numbered by itself with `seq`; each gets exactly one `Reply` or `Failure` with
 this number, in the order of the requests. A controller that does not read is cut off, and one that breaks the
 protocol as well: no controller can block the shim. `DIR` is the OCI bundle (`config.json`) and the shim's own
 folder:
 
-    shim.sock          socket for further controllers     from the shim's birth until just before `released`
+    config.json        OCI configuration                  not to be changed while the container runs
+    shim.sock          socket for further controllers     from `start` until just before `released`
     shim.pid           pid of the shim, in decimal        as above
     process-ID.json    OCI process object of an exec      written before `exec`; the shim removes it
-    exit.json          fields of the `exited` event       written, whole, before the event is sent; stays
+    exit.json          fields of the `exited` event       whole, before the event is sent; until another start
     shim.log           a traceback                        only after an error in the shim itself; stays
 
 The container moves through these states (`Phase`), one way only:
@@ -34,10 +34,8 @@ The container moves through these states (`Phase`), one way only:
     exited   | fails  fails fails fails  fails yes   | cgroup, socket and pid file are gone       | released
     released |                                       | attached clients have taken their output   | (ends)
 
- *  An attach in phase `new` is kept and gets everything from the first byte; later it gets what comes after
-    it.
- *  Before the init starts nothing outlives the last controller; once it runs, nothing depends on a
-    controller.
+ *  An attach in phase `new` is kept and gets everything from the first byte; later, what comes after it.
+ *  Before the init starts nothing outlives the last controller; once it runs, nothing depends on one.
  *  `exited` is sent as soon as exit code, log and exit.json are final. Then the cgroup is removed and
     `released` is sent, and the controllers' connections are closed: from here on the same container can be
     started again by a new shim. A controller that finds its connection closed without having seen `exited`
@@ -45,7 +43,8 @@ The container moves through these states (`Phase`), one way only:
     found by its cgroup).
  *  An exec has the same life in small: attach with its `exec` id (before: kept), `exec`, `exec_exited`. Its
     exit code is remembered until a controller has been told of it: a new one gets the event at once.
- *  When an `exec` fails, the shim closes its descriptors of the clients that came before, but does not end their
+ *  When an `exec` fails, the shim closes its descriptors of the clients that came before, but does not end
+ their
     connections: a controller that kept descriptors of its own can still tell them why.
 
 An attached client is a stream socket, usually the HTTP connection that the engine has hijacked: the shim
