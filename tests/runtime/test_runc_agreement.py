@@ -150,14 +150,13 @@ CASES: dict[str, tuple[str, Any]] = {
     "no capabilities": ("grep Cap /proc/self/status", lambda c: c["process"].pop("capabilities")),
     "ambient capabilities": (
         "grep Cap /proc/self/status",
-        lambda c: (
-            _user(c, uid=1000, gid=1000),
-            _process(
-                c,
-                capabilities=dict.fromkeys(
-                    ("bounding", "effective", "permitted", "inheritable", "ambient"), ["CAP_NET_RAW"]
-                ),
-            ),
+        lambda c: _process(
+            c,
+            user={"uid": 1000, "gid": 1000},
+            capabilities={
+                name: ["CAP_NET_RAW"]
+                for name in ("bounding", "effective", "permitted", "inheritable", "ambient")
+            },
         ),
     ),
     "sysctl": (

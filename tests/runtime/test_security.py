@@ -73,7 +73,8 @@ def test_cve_2019_5736_the_interpreter_cannot_be_written(tmp_path: Path) -> None
     source = Path(sampan.__file__).parent.parent
     script.write_text(
         f"import sys, time\nsys.path.insert(0, {str(source)!r})\n"
-        "from sampan.runtime import sealed\nsealed.seal(sys.argv)\nprint('sealed', flush=True)\ntime.sleep(100)\n"
+        "from sampan.runtime import sealed\nsealed.seal(sys.argv)\n"
+        "print('sealed', flush=True)\ntime.sleep(100)\n"
     )
     command = [sys.executable, "-I", "-S", str(script)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -124,7 +125,8 @@ def test_cve_2016_9962_a_starting_process_cannot_be_looked_into(bundle: Bundle, 
             # It waits at its gate, as root, in the pid namespace of the first container.
             script = (
                 "for p in /proc/[0-9]*; do grep -q run[t]ime $p/cmdline && cd $p && break; done;"
-                " for f in fd/3 fd/4 cwd root exe maps environ mem; do cat $f >/dev/null 2>&1 && echo $f; readlink $f; ls $f/ 2>/dev/null; done; true"
+                " for f in fd/3 fd/4 cwd root exe maps environ mem; do"
+                " cat $f >/dev/null 2>&1 && echo $f; readlink $f; ls $f/ 2>/dev/null; done; true"
             )
             done = bundle.sampan("exec", "c", "sh", "-c", script)
             assert (done.returncode, done.stdout) == (0, "")
@@ -201,7 +203,7 @@ def test_cve_2021_30465_and_2024_45310_swapped_mount_target(
 
 
 def test_cve_2019_19921_swapped_proc(bundle: Bundle) -> None:
-    """The folder of /proc is exchanged during the start: it starts with a masked procfs there, or not at all."""
+    """The folder of /proc is exchanged during the start: there is a masked procfs then, or no start."""
     (bundle.rootfs / "fake/sys/kernel").mkdir(parents=True)
     config = bundle.config("grep", "-q", "/keys ", "/proc/self/mounts")
     with _exchanging(bundle.rootfs / "proc", bundle.rootfs / "fake"):
@@ -220,7 +222,7 @@ def test_cve_2022_29162_no_inheritable_capabilities(bundle: Bundle) -> None:
 def test_cve_2022_0492_no_release_agent(bundle: Bundle) -> None:
     script = (
         "mkdir /tmp/c; mount -t cgroup -o memory cgroup /tmp/c 2>/dev/null && echo mounted;"
-        " for f in $(find /sys/fs/cgroup -name release_agent); do (echo /x > $f) 2>/dev/null && echo $f; done; true"
+        " for f in $(find /sys/fs/cgroup -name release_agent); do (: > $f) 2>/dev/null && echo $f; done; :"
     )
     assert bundle.shell(script) == ""
 
@@ -230,7 +232,7 @@ def test_cve_2022_0492_no_release_agent(bundle: Bundle) -> None:
 def test_cve_2023_27561_and_2026_41579_symlinks_at_the_top(
     bundle: Bundle, victim: Path, name: str, mounted: bool
 ) -> None:
-    """An image in which /proc, /sys or /dev leads elsewhere is not started, and nothing is made where it leads."""
+    """An image in which /proc, /sys or /dev leads elsewhere is not started, nor is anything made there."""
     before = _tree(victim)
     (bundle.rootfs / name).rmdir()
     (bundle.rootfs / name).symlink_to(f"../../../../../../../..{victim}")
@@ -346,14 +348,15 @@ def test_cve_2024_40635_and_2026_30892_user_numbers(bundle: Bundle, user: str) -
 def test_hostile_user_files(bundle: Bundle) -> None:
     passwd = bundle.rootfs / "etc/passwd"
     with bundle.running():
-        for make in (
-            lambda: os.mkfifo(passwd),
-            lambda: passwd.symlink_to("/dev/zero"),
-            lambda: passwd.symlink_to("passwd"),
-            lambda: os.truncate(os.open(passwd, os.O_CREAT | os.O_WRONLY), 1 << 30),
-        ):
+        for hostile in ("fifo", "/dev/zero", "passwd", "huge"):
             passwd.unlink()
-            make()
+            if hostile == "fifo":
+                os.mkfifo(passwd)
+            elif hostile == "huge":
+                passwd.touch()
+                os.truncate(passwd, 1 << 30)
+            else:
+                passwd.symlink_to(hostile)
             done = bundle.sampan("exec", "--user", "bob", "c", "id", timeout=20)
             assert done.returncode == 255 and done.stdout == ""
 

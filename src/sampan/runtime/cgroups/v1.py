@@ -99,21 +99,21 @@ class V1Cgroup:
         return folders.pids(self._folders()[0]) if self._locations else []
 
     def kill(self, signal: int = 9) -> None:
-        if signal == signals.SIGKILL and self._unified is not None and self._unified.kill_all():
-            return
-        # Frozen, the processes can neither fork nor flee; what is sent to them arrives when they are thawed.
-        frozen = self.has("freezer") and self.exists()
-        was_frozen = frozen and self.is_frozen()
-        if frozen:
-            self.freeze()
+        can_freeze = self.has("freezer") and self.exists()
+        thaw = can_freeze and (signal == signals.SIGKILL or not self.is_frozen())
         try:
+            if signal == signals.SIGKILL and self._unified is not None and self._unified.kill_all():
+                return
+            # Frozen, the processes can neither fork nor flee; what is sent to them arrives when they are thawed.
+            if can_freeze:
+                self.freeze()
             for pid in self.pids():
                 try:
                     os.kill(pid, signal)
                 except ProcessLookupError:
                     pass
         finally:
-            if frozen and (not was_frozen or signal == signals.SIGKILL):
+            if thaw:
                 self.thaw()
 
     def freeze(self) -> None:

@@ -1,0 +1,89 @@
+"""The import budget: what zygote and shims carry with them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import sampan
+
+# Everything else that `sampan.runtime.launch` brings in: the standard library's own needs for these.
+ALLOWED = frozenset(
+    [
+        "_ast",
+        "_collections",
+        "_collections_abc",
+        "_ctypes",
+        "_functools",
+        "_json",
+        "_opcode",
+        "_operator",
+        "_sha256",
+        "_sha2",
+        "_socket",
+        "_sre",
+        "_stat",
+        "_struct",
+        "_typing",
+        "_weakref",
+        "_weakrefset",
+        "_io",
+        "array",
+        "ast",
+        "collections",
+        "contextlib",
+        "copy",
+        "copyreg",
+        "ctypes",
+        "dataclasses",
+        "dis",
+        "enum",
+        "errno",
+        "fcntl",
+        "functools",
+        "genericpath",
+        "importlib",
+        "inspect",
+        "itertools",
+        "json",
+        "keyword",
+        "linecache",
+        "math",
+        "opcode",
+        "operator",
+        "os",
+        "posixpath",
+        "re",
+        "reprlib",
+        "resource",
+        "sampan",
+        "select",
+        "selectors",
+        "signal",
+        "socket",
+        "stat",
+        "struct",
+        "token",
+        "tokenize",
+        "types",
+        "typing",
+        "warnings",
+        "weakref",
+        "__future__",
+        "_bisect",
+        "_tokenize",
+    ]
+)
+
+
+def test_launch_imports_only_what_is_allowed() -> None:
+    source = Path(sampan.__file__).parent.parent
+    program = (
+        f"import sys; sys.path.insert(0, {str(source)!r}); before = set(sys.modules)\n"
+        "import sampan.runtime.launch\n"
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+    )
+    command = [sys.executable, "-I", "-S", "-c", program]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert loaded - ALLOWED == set()

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sampan import errors
+from sampan.linux import mounts
+from sampan.runtime import spec
+from sampan.runtime.commands.spec import starter
+from sampan.runtime.spec.mounts import clean_path, parse_options
+from sampan.runtime.spec.resources import DeviceRule
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    """The starter's config.json with some fields changed: `process__args` is `args` in `process`."""
+    document: dict[str, Any] = json.loads(json.dumps(starter()))
+    for path, value in changes.items():
+        *parents, name = path.split("__")
+        place = document
+        for parent in parents:
+            place = place[parent]
+        place[name] = value
+    return document
+
+
+def test_starter() -> None:
+    parsed = spec.parse(config())
+    assert parsed.process is not None
+    assert parsed.process.args == ("sh",)
+    assert parsed.root == spec.Root("rootfs", readonly=True)
+    assert parsed.linux.is_new("network") and not parsed.linux.is_new("user")
+    assert parsed.linux.resources.devices == (DeviceRule(False, "a", None, None, "rwm"),)
+
+
+def test_null_is_unset_and_unknown_fields_are_ignored() -> None:
+    document = config(
+        hooks=None,
+        annotations=None,
+        linux__resources=None,
+        linux__seccomp=None,
+        process__rlimits=None,
+        new={"x": 1},
+    )
+    assert spec.parse(document).linux.resources == spec.Resources()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"process__args": []}, "process.args must not be empty"),
+        ({"process__args": "sh"}, "process.args must be an array"),
+        ({"process__args": ["a\0b"]}, "process.args must not contain NUL"),
+        ({"process__cwd": "tmp"}, "process.cwd must be an absolute path"),
+        ({"process__env": ["=x"]}, "invalid environment variable"),
+        ({"process__user": {"uid": -1}}, "process.user.uid must be between 0 and 4294967294"),
+        ({"process__user": {"uid": 2**32 - 1}}, "process.user.uid must be between"),
+        ({"process__user": {"uid": True}}, "process.user.uid must be an integer"),
+        ({"process__rlimits": [{"type": "RLIMIT_X", "soft": 1, "hard": 1}]}, "is not an rlimit"),
+        ({"process__rlimits": [{"type": "RLIMIT_CPU", "soft": 1, "hard": 1}] * 2}, "is given twice"),
+        ({"process__oomScoreAdj": 1001}, "process.oomScoreAdj must be between"),
+        ({"linux__namespaces": [{"type": "mount"}, {"type": "mount"}]}, "is given twice"),
+        ({"linux__namespaces": [{"type": "mnt"}]}, "is not a namespace"),
+        (
+            {"linux__namespaces": [{"type": "mount"}]},
+            "unable to set hostname without a private UTS namespace",
+        ),
+        ({"linux__maskedPaths": ["proc"]}, "which is not absolute"),
+        ({"linux__cgroupsPath": "/a/../../b"}, 'must not contain ".."'),
+        ({"linux__devices": [{"type": "x", "path": "/dev/x"}]}, "is none of c, b, u and p"),
+        ({"linux__rootfsPropagation": "all"}, "is not a propagation"),
+        ({"linux__resources": {"unified": {"../x.y": "1"}}}, "is not a controller's file"),
+        ({"linux__resources": {"unified": {"cgroup.procs": "1"}}}, "is not a controller's file"),
+        ({"linux__resources": {"hugepageLimits": [{"pageSize": "../2MB", "limit": 1}]}}, "is not a size"),
+        ({"linux__sysctl": {"kernel.core_pattern": "|x"}}, "is not in a separate kernel namespace"),
+        ({"linux__sysctl": {"net/../kernel/x": "1"}}, "is not a name"),
+        ({"root": {}}, "root.path is required"),
+        ({"ociVersion": "2.0.0"}, "is not 1.x"),
+    ],
+)
+def test_wrong_fields_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(errors.InvalidArgument) as refused:
+        spec.parse(config(**changes))
+    assert message in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"process__scheduler": {"policy": "SCHED_OTHER"}},
+        {"process__apparmorProfile": "x"},
+        {"process__selinuxLabel": "x"},
+        {"process__ioPriority": {"class": "IOPRIO_CLASS_IDLE"}},
+        {"linux__intelRdt": {"closID": "x"}},
+        {"linux__netDevices": {"eth0": {}}},
+        {"linux__memoryPolicy": {"mode": "MPOL_BIND"}},
+        {"linux__mountLabel": "x"},
+        {"linux__seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/x"}},
+        {"mounts": [{"destination": "/x", "source": "/y", "options": ["bind", "idmap"]}]},
+        {"mounts": [{"destination": "/x", "source": "/y", "options": ["bind"], "uidMappings": [{}]}]},
+    ],
+)
+def test_fields_that_are_not_done_are_refused_by_name(changes: dict[str, Any]) -> None:
+    with pytest.raises(errors.Unsupported) as refused:
+        spec.parse(config(**changes))
+    name = next(iter(changes)).rpartition("__")[2]
+    assert name in refused.value.message and "not supported" in refused.value.message
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def _paths(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path]
+    items = (
+        document.items()
+        if isinstance(document, dict)
+        else enumerate(document)
+        if isinstance(document, list)
+        else ()
+    )
+    for key, value in items:
+        found += _paths(value, (*path, key))
+    return found
+
+
+RICH = config(
+    process__rlimits=[{"type": "RLIMIT_CPU", "soft": 1, "hard": 2}],
+    process__user={"uid": 1, "gid": 2, "additionalGids": [3], "umask": 18},
+    linux__devices=[{"type": "c", "path": "/dev/x", "major": 1, "minor": 3, "fileMode": 438}],
+    linux__sysctl={"net.ipv4.ip_forward": "1"},
+    linux__personality={"domain": "LINUX"},
+    linux__resources={
+        "memory": {"limit": 1},
+        "cpu": {"shares": 2},
+        "blockIO": {"weightDevice": [{"major": 1, "minor": 2, "weight": 3}]},
+        "rdma": {"mlx5": {"hcaHandles": 1}},
+        "unified": {"memory.high": "1"},
+    },
+    hooks={"prestart": [{"path": "/x", "timeout": 1}]},
+)
+
+
+@given(st.sampled_from(_paths(RICH)), JSON)
+def test_any_value_anywhere_is_parsed_or_refused(path: tuple[Any, ...], value: Any) -> None:
+    document = json.loads(json.dumps(RICH))
+    place: Any = document
+    for key in path[:-1]:
+        place = place[key]
+    if path:
+        place[path[-1]] = value
+    else:
+        document = value
+    try:
+        spec.parse(document)
+    except errors.InvalidArgument as error:
+        assert error.message
+
+
+WORDS = [
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
+    "exec",
+    "iversion",
+    "lazytime",
+    "loud",
+    "mand",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "rdiratime",
+    "relatime",
+    "remount",
+    "rexec",
+    "rnoatime",
+    "rnodiratime",
+    "rnoexec",
+    "rnorelatime",
+    "rnostrictatime",
+    "rnosuid",
+    "rnosymfollow",
+    "ro",
+    "rprivate",
+    "rrelatime",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rstrictatime",
+    "rsuid",
+    "rsymfollow",
+    "runbindable",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "symfollow",
+    "sync",
+    "tmpcopyup",
+    "unbindable",
+]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_every_option_word_is_known(word: str) -> None:
+    assert parse_options((word,)).data == ()
+
+
+def test_options() -> None:
+    options = parse_options(
+        ("ro", "rw", "nosuid", "noatime", "rro", "size=1m", "mode=700", "rshared", "private")
+    )
+    assert options.attributes.to_set == mounts.MOUNT_ATTR_NOSUID | mounts.MOUNT_ATTR_NOATIME
+    assert options.attributes.to_clear == mounts.MOUNT_ATTR_RDONLY | mounts.MOUNT_ATTR__ATIME
+    assert options.recursive_attributes.to_set == mounts.MOUNT_ATTR_RDONLY
+    assert options.data == ("size=1m", "mode=700")
+    assert options.propagation == ((mounts.MS_SHARED, True), (mounts.MS_PRIVATE, False))
+    assert not options.read_only
+
+
+@pytest.mark.parametrize(
+    ("path", "clean"), [("a", "/a"), ("/a//b/./c/..", "/a/b"), ("/../../etc", "/etc"), ("/", "/"), ("", "/")]
+)
+def test_clean_path(path: str, clean: str) -> None:
+    assert clean_path(path) == clean
+
+
+@given(st.text("ab./", max_size=20))
+def test_clean_paths_are_clean(path: str) -> None:
+    cleaned = clean_path(path)
+    assert clean_path(cleaned) == cleaned
+    assert ".." not in cleaned.split("/")
+
+
+def test_config_that_cannot_be_read(tmp_path: Any) -> None:
+    with pytest.raises(errors.InvalidArgument, match=r"JSON specification file .*/config.json not found"):
+        spec.load(str(tmp_path))
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.raises(errors.InvalidArgument, match="is not JSON"):
+        spec.load(str(tmp_path))
