@@ -1,4 +1,5 @@
-"""Each test of the kernel's part gets a host of its own: nothing can leak, and tests can run beside each other."""
+"""Each test of the kernel's part gets a host of its own: nothing can leak, and tests can run beside each
+other."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A host, its neighbours and its containers, each a network namespace of its own that goes with the test.
 
-The test's thread is inside the namespace that stands for the host; `with neighbour:` takes it into another one. A
-socket stays in the namespace in which it was made, so a test can hold both ends of a connection.
+The test's thread is inside the namespace that stands for the host; `with neighbour:` takes it into another
+one. A socket stays in the namespace in which it was made, so a test can hold both ends of a connection.
 """
 
 from __future__ import annotations
@@ -108,6 +108,7 @@ class Stage:
         plan.create(namespace.pid)
         with namespace:
             plan.configure()
+        plan.settle()
         return namespace
 
     def tcp_server(self, namespace: Namespace | None, port: int, host: str = "0.0.0.0") -> None:

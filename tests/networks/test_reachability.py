@@ -1,4 +1,5 @@
-"""Who reaches a container, by which address, and what address the container sees; in true network namespaces."""
+"""Who reaches a container, by which address, and what address the container sees; in true network
+namespaces."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture(params=["0", "1"], ids=["routed", "br_netfilter"])
 def bridged_packets(request: pytest.FixtureRequest, stage: Stage) -> None:
-    """With br_netfilter, the rules see packets between the ports of a bridge too: all has to work both ways."""
+    """With br_netfilter, the rules see packets between the ports of a bridge too: all has to work both
+    ways."""
     switch = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
     if switch.exists():
         switch.write_text(request.param)

@@ -15,7 +15,16 @@ import sys
 from dataclasses import dataclass
 
 from sampan.linux import netlink
-from sampan.linux.netlink import NLM_F_CREATE, NLM_F_EXCL, NetlinkSocket, attribute, nested, text, u32
+from sampan.linux.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    NetlinkSocket,
+    attribute,
+    nested,
+    text,
+    u32,
+)
 
 NETLINK_ROUTE = 0
 
@@ -23,11 +32,15 @@ RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 
+RTM_NEWNEIGH = 28
+
 IFF_UP = 0x1
 IFF_LOOPBACK = 0x8
 IFF_RUNNING = 0x40
+IF_OPER_UP = 6
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER = 1, 3, 4, 10
+IFLA_OPERSTATE = 16
 IFLA_LINKINFO, IFLA_NET_NS_PID, IFLA_NET_NS_FD = 18, 19, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 4, 5
@@ -44,9 +57,16 @@ RTPROT_BOOT = 3
 RTN_UNICAST = 1
 RTM_F_CLONED = 0x200
 
+NDA_LLADDR = 2
+NUD_NOARP = 0x40
+NTF_MASTER, NTF_STICKY = 0x04, 0x40
+
 _IFINFOMSG = struct.Struct("=BxHiII")  # family, type, index, flags, change mask
 _IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 _RTMSG = struct.Struct("=BBBBBBBBI")  # family, dst and src length, tos, table, protocol, scope, type, flags
+
+
+_NDMSG = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +80,7 @@ class Link:
     mtu: int
     flags: int
     master: int
+    operational_state: int  # IF_OPER_UP, …: RFC 2863, ifOperStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +193,15 @@ class RouteSocket:
         body = _link_body(text(IFLA_IFNAME, name), info)
         self._netlink.change(RTM_NEWLINK, body, operation="set hairpin mode", path=name)
 
+    def pin_mac(self, name: str, mac: str) -> None:
+        """Tell the bridge that a MAC address is behind this port of it, and that no other port can take it
+        over by sending from it (as `bridge fdb replace MAC dev NAME master static sticky`)."""
+        index = self.link(name).index
+        body = _NDMSG.pack(socket.AF_BRIDGE, index, NUD_NOARP, NTF_MASTER | NTF_STICKY, 0)
+        body += attribute(NDA_LLADDR, _mac(mac))
+        flags = NLM_F_CREATE | NLM_F_REPLACE
+        self._netlink.change(RTM_NEWNEIGH, body, flags=flags, operation=f"pin MAC address {mac}", path=name)
+
     def delete_link(self, name: str) -> None:
         body = _link_body(text(IFLA_IFNAME, name))
         self._netlink.change(RTM_DELLINK, body, operation="delete link", path=name)
@@ -257,10 +287,14 @@ def _link_body(*parts: bytes, up: bool = False) -> bytes:
 def _optional(mac: str | None, mtu: int | None) -> list[bytes]:
     parts = []
     if mac is not None:
-        parts.append(attribute(IFLA_ADDRESS, bytes.fromhex(mac.replace(":", ""))))
+        parts.append(attribute(IFLA_ADDRESS, _mac(mac)))
     if mtu is not None:
         parts.append(u32(IFLA_MTU, mtu))
     return parts
+
+
+def _mac(text_form: str) -> bytes:
+    return bytes.fromhex(text_form.replace(":", ""))
 
 
 def _parse_link(body: bytes) -> Link:
@@ -275,6 +309,7 @@ def _parse_link(body: bytes) -> Link:
         mtu=_number(found.get(IFLA_MTU)),
         flags=flags,
         master=_number(found.get(IFLA_MASTER)),
+        operational_state=int.from_bytes(found.get(IFLA_OPERSTATE, b""), "big"),
     )
 
 

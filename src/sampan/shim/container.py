@@ -43,6 +43,8 @@ def start_container(
         prepare=None if network is None else network.create,
         inside=None if network is None else network.configure,
     )
+    if network is not None:
+        network.settle()
     facts = ContainerFacts(spec.linux.cgroups_path, spec.linux.is_new("pid"), bool(spec.hooks.poststop))
     return launched, facts
 

@@ -1,18 +1,23 @@
 """Doing a network plan: the container's veth, addresses and routes, computed elsewhere as plain data.
 
-Owns the plan's form and the two halves of doing it: `create` in the host's network namespace, once the
-container's exists, and `configure` inside. Knows no network, bridge or pool of addresses. 0.7 ms together;
-nothing has to be undone, since a veth ends with the namespace that holds its peer.
+Owns the plan's form and the three steps of doing it: `create` in the host's network namespace, once the
+container's exists, `configure` inside, and `settle` in the host's again. Knows no network, bridge or pool
+of addresses. 0.7 ms together; nothing has to be undone, since a veth ends with the namespace that holds its
+peer.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sampan import errors
-from sampan.linux.rtnetlink import RouteSocket
+from sampan.linux.rtnetlink import IF_OPER_UP, RouteSocket
 from sampan.shim.document import Document
+
+_LINK_WATCH_SECONDS = 0.1
+_LINK_WATCH_PAUSE = 0.0001
 
 BRIDGE = "bridge"
 LOOPBACK = "loopback"
@@ -88,6 +93,27 @@ class NetworkPlan:
             route.set_up(self.container_interface)
             for gateway in self.gateways:
                 route.add_route(None, gateway, self.container_interface)
+
+    def settle(self) -> None:
+        """In the host's namespace, once `configure` is done: see to it that the bridge forwards from the
+        new port.
+
+        It does so when the kernel's link watch has told it of the carrier, a moment later. What a container
+        sends before is lost, and then it waits a whole second before it asks for the gateway's address
+        again. Recent kernels catch up with the link watch as soon as someone looks, so usually there is
+        nothing to wait for.
+        """
+        if self.mode != BRIDGE:
+            return
+        deadline = time.monotonic() + _LINK_WATCH_SECONDS
+        try:
+            with RouteSocket() as route:
+                # The bridge, too, has no carrier until its first port does.
+                for name in (self.host_interface, self.bridge):
+                    while route.link(name).operational_state != IF_OPER_UP and time.monotonic() < deadline:
+                        time.sleep(_LINK_WATCH_PAUSE)
+        except OSError:
+            return  # The container has ended already, and the veth with it.
 
 
 def _write_sysctl(name: str, value: str) -> None:
