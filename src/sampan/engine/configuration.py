@@ -144,7 +144,7 @@ def check_config(config: ContainerConfig) -> None:
 
 
 def complete(host_config: HostConfig, host: Host) -> tuple[HostConfig, list[str]]:
-    """The configuration as dockerd would store it, and the warnings for the client. Raises InvalidArgument."""
+    """The configuration as dockerd would store it, and warnings for the client. Raises InvalidArgument."""
     if host_config.auto_remove and host_config.restart_policy.name not in ("", "no"):
         raise errors.InvalidArgument("can't create 'AutoRemove' container with restart policy")
     host_config = msgspec.structs.replace(

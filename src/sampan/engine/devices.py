@@ -1,4 +1,4 @@
-"""`--device` and `--device-cgroup-rule`: from what a client writes to nodes and rules of the OCI specification.
+"""`--device` and `--device-cgroup-rule`: from a client's words to nodes and rules of the OCI form.
 
 Owns the syntax, and looking at the host's nodes, which happens when the container starts.
 """
@@ -30,7 +30,7 @@ EVERYTHING: Document = {"allow": True, "access": _ALL_ACCESS}
 
 
 def add_all(mappings: Sequence[DeviceMapping] | None) -> tuple[list[Document], list[Document]]:
-    """Nodes and rules of `--device`, in the order given. Raises InvalidArgument for a device that is not there."""
+    """Nodes and rules of `--device`, in order. Raises InvalidArgument for a device that is not there."""
     nodes: list[Document] = []
     rules: list[Document] = []
     for mapping in mappings or ():

@@ -1,50 +1,35 @@
 """The engine: what Docker's words mean, with no word of HTTP.
 
-Owns the parts and their order at start and end. Each part is one object of the API (`containers`,
-`execs`, …); all of their methods are called on the event loop.
+Owns the parts and their order at start and end. Each part is one tag of the API (`containers`, `execs`,
+…); all of their methods are called on the event loop, and none blocks it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+import functools
+import os
 
-from sampan.engine.schema import ContainerCreate, ExecCreate, ExecStart
+from sampan.engine import host, images, recovery
+from sampan.engine.actor import Tasks
+from sampan.engine.blocking import Threads
+from sampan.engine.containers import Containers
+from sampan.engine.database import Database
+from sampan.engine.events import Events
+from sampan.engine.execs import Execs
+from sampan.engine.images import Images
+from sampan.engine.lifecycle import Lifecycle
+from sampan.engine.network import Network
+from sampan.engine.networks import Networks
+from sampan.engine.registry import Registry
+from sampan.engine.services import Services
 from sampan.engine.settings import Settings
-from sampan.engine.streams import AttachOptions, HijackedClient, LogOptions
+from sampan.engine.system import System
+from sampan.engine.zygote import Zygote
+from sampan.images.store import ImageStore
 
-Document = dict[str, Any]
-Filters = Mapping[str, Sequence[str]]
-
-
-class Containers(Protocol):
-    async def create(self, name: str, body: ContainerCreate, platform: str = "") -> Document: ...
-    async def list(self, *, all: bool, limit: int, size: bool, filters: Filters) -> list[Document]: ...
-    async def inspect(self, reference: str, *, size: bool = False) -> Document: ...
-    async def start(self, reference: str, detach_keys: str = "") -> None: ...
-    async def stop(self, reference: str, *, signal: str = "", timeout: int | None = None) -> None: ...
-    async def restart(self, reference: str, *, signal: str = "", timeout: int | None = None) -> None: ...
-    async def kill(self, reference: str, signal: str = "") -> None: ...
-    async def pause(self, reference: str) -> None: ...
-    async def unpause(self, reference: str) -> None: ...
-    async def rename(self, reference: str, name: str) -> None: ...
-    async def resize(self, reference: str, height: int, width: int) -> None: ...
-    async def remove(self, reference: str, *, force: bool, volumes: bool, link: bool) -> None: ...
-    async def prune(self, filters: Filters) -> Document: ...
-    async def top(self, reference: str, ps_args: str = "") -> Document: ...
-    async def wait(self, reference: str, condition: str = "") -> asyncio.Future[Document]: ...
-    async def logs(
-        self, reference: str, options: LogOptions
-    ) -> tuple[bool, AsyncIterator[tuple[int, bytes]]]: ...
-    async def attach(self, reference: str, options: AttachOptions, client: HijackedClient) -> None: ...
-
-
-class Execs(Protocol):
-    async def create(self, reference: str, body: ExecCreate) -> Document: ...
-    async def start(self, identifier: str, body: ExecStart, client: HijackedClient | None) -> None: ...
-    async def resize(self, identifier: str, height: int, width: int) -> None: ...
-    async def inspect(self, identifier: str) -> Document: ...
+# What is going on when the engine ends may end too: a start, a removal.
+_SECONDS_TO_END = 10.0
 
 
 class Engine:
@@ -52,12 +37,77 @@ class Engine:
 
     containers: Containers
     execs: Execs
+    images: Images
+    networks: Networks
+    system: System
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.events = Events()
+        self._threads = Threads()
+        self._tasks = Tasks()
+        self._zygote = Zygote(self._threads)
+        self._services: Services | None = None
 
     async def start(self) -> None:
-        raise NotImplementedError
+        """Open the state, set up the network, find the containers again. Raises what keeps it from that."""
+        self._tasks.start(self._zygote.start, "zygote")
+        try:
+            self._services = services = await self._threads.run_within(
+                None, functools.partial(self._open, asyncio.get_running_loop())
+            )
+            lifecycle = Lifecycle(services)
+            await recovery.recover(services, lifecycle)
+        except BaseException:
+            await self.close()
+            raise
+        self.containers = Containers(services, lifecycle)
+        self.execs = Execs(services, lifecycle)
+        self.images = Images(services.images, self._threads, services.registry)
+        self.networks = Networks(services)
+        self.system = System(services)
 
     async def close(self) -> None:
-        raise NotImplementedError
+        """Leave the containers to their shims and let go of everything else. Can run twice."""
+        await self._tasks.close(_SECONDS_TO_END)
+        await self._zygote.close()
+        services, self._services = self._services, None
+        if services is not None:
+            for container in services.registry:
+                container.drop_clients()
+                if container.shim is not None:
+                    container.shim.close()
+            await self._threads.run(services.network.close)
+        self._threads.close()
+        if services is not None:
+            services.images.close()
+            services.database.close()
+
+    def _open(self, loop: asyncio.AbstractEventLoop) -> Services:
+        """In a thread."""
+        settings = self.settings
+        os.makedirs(settings.containers_root, 0o710, exist_ok=True)
+        os.makedirs(settings.bundles_root, 0o700, exist_ok=True)
+        facts = host.examine()
+        database = Database(settings.database)
+        store = ImageStore(settings.data_root, notify=functools.partial(images.notify, self.events, loop))
+        network = Network(settings, database)
+        try:
+            network.setup()
+        except BaseException:
+            network.close()
+            store.close()
+            database.close()
+            raise
+        return Services(
+            settings=settings,
+            host=facts,
+            threads=self._threads,
+            tasks=self._tasks,
+            database=database,
+            images=store,
+            network=network,
+            zygote=self._zygote,
+            events=self.events,
+            registry=Registry(),
+        )

@@ -106,12 +106,13 @@ def _cpu(config: HostConfig, host: Host, warnings: list[str]) -> HostConfig:
     _refuse_if(nano > 0 and quota > 0, "Conflicting options: Nano CPUs and CPU Quota cannot both be set")
     _refuse_if(
         nano < 0 or nano > host.processors * 1_000_000_000,
-        f"Range of CPUs is from 0.01 to {host.processors}.00, as there are only {host.processors} CPUs available",
+        f"Range of CPUs is from 0.01 to {host.processors}.00, "
+        f"as there are only {host.processors} CPUs available",
     )
     has_cpu = "cpu" in host.controllers
     _refuse_if(
         nano > 0 and not has_cpu,
-        "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted",
+        f"NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler {_UNMOUNTED}",
     )
     if shares > 0 and not has_cpu:
         warnings.append(f"Your kernel does not support CPU shares {_UNMOUNTED}. Shares discarded.")

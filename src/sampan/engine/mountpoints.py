@@ -171,8 +171,8 @@ def _propagation(source: str, wanted: str, data_root: str) -> str:
         return wanted or DEFAULT_PROPAGATION
     if wanted not in ("", "rslave", "rshared"):
         raise errors.InvalidArgument(
-            'invalid mount config: must use either propagation mode "rslave" or "rshared" when mount source is '
-            f'within the daemon root, daemon root: "{data_root}", bind mount source: "{source}", '
+            'invalid mount config: must use either propagation mode "rslave" or "rshared" when mount source '
+            f'is within the daemon root, daemon root: "{data_root}", bind mount source: "{source}", '
             f'propagation: "{wanted}"'
         )
     return wanted or "rslave"

@@ -22,7 +22,7 @@ Document = dict[str, Any]
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 # The soft limit is the one that select(2) and old programs can live with; systemd's defaults are the same.
-_NOFILE_SOFT, _NOFILE_HARD = 1024, 524288
+_NOFILE_SOFT, NOFILE_HARD = 1024, 524288
 
 _PRIVATE_NETWORK_SYSCTLS = {
     # No capability is needed to listen on a low port, or to ping, in a network of one's own.
@@ -42,7 +42,7 @@ class Surroundings:
     cgroup_path: str
     hostname: str
     domainname: str = ""
-    nofile: int = _NOFILE_HARD
+    nofile: int = NOFILE_HARD
     """The highest limit that this process may set."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Destination → path of the files that the engine keeps for the container."""
@@ -81,7 +81,7 @@ def command(config: ContainerConfig) -> list[str]:
 
 
 def environment(config: ContainerConfig, hostname: str, *, tty: bool) -> list[str]:
-    """Docker's own variables, with the container's in place of those of the same name. One without `=` unsets."""
+    """Docker's own variables, and the container's in their place. One without `=` unsets."""
     variables = {"PATH": f"PATH={DEFAULT_PATH}", "HOSTNAME": f"HOSTNAME={hostname}"}
     if tty:
         variables["TERM"] = "TERM=xterm"
@@ -132,7 +132,7 @@ def _process(config: ContainerConfig, host_config: HostConfig, around: Surroundi
 
 
 def _rlimits(host_config: HostConfig, around: Surroundings) -> list[Document]:
-    hard = min(_NOFILE_HARD, around.nofile)
+    hard = min(NOFILE_HARD, around.nofile)
     limits = {"RLIMIT_NOFILE": (min(_NOFILE_SOFT, hard), hard)}
     for ulimit in host_config.ulimits or ():
         limits[f"RLIMIT_{ulimit.name.upper()}"] = (_unsigned(ulimit.soft), _unsigned(ulimit.hard))

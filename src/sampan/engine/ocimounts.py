@@ -26,7 +26,7 @@ _STAY_WRITABLE = frozenset(("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueu
 def build(
     config: HostConfig, points: Sequence[MountPoint], files: Mapping[str, str], init: str | None
 ) -> list[Document]:
-    """`files`: destination → path of a file that the engine keeps for the container (/etc/hosts and so on)."""
+    """`files`: destination → path of a file that the engine keeps for it (/etc/hosts and so on)."""
     own = [_user_mount(point) for point in points]
     own += [_tmpfs(path, words) for path, words in (config.tmpfs or {}).items()]
     options = ["rbind", "ro", "rprivate"] if config.readonly_rootfs else ["rbind", "rprivate"]

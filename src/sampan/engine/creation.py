@@ -1,0 +1,128 @@
+"""`create`: from a request to a container that could be started.
+
+Owns the order of checks (dockerd's), the making of the record, and the one blocking step: row, folder,
+layer.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import msgspec
+
+from sampan import errors
+from sampan.engine import configuration, mountpoints, refusals
+from sampan.engine.actor import Actor
+from sampan.engine.container import Container, Paths
+from sampan.engine.record import Record, Status
+from sampan.engine.schema import ContainerConfig, ContainerCreate, HostConfig
+from sampan.engine.services import Services
+from sampan.engine.states import Intent
+from sampan.images.image import Image
+
+_CONTAINER = "container:"
+
+
+async def create(
+    services: Services, name: str, body: ContainerCreate, platform: str
+) -> tuple[Container, list[str]]:
+    """Make a container and add it to the registry; also returns the warnings for the client."""
+    config, host_config = configuration.plain(body), body.host_config or HostConfig()
+    configuration.check_modes(config, host_config)
+    configuration.check_config(config)
+    refusals.check(config, host_config, body.networking_config)
+    host_config, warnings = configuration.complete(host_config, services.host)
+    host_config = _with_full_ids(services, host_config)
+    points = mountpoints.collect(host_config, services.settings.data_root)
+    identifier = _new_identifier()
+    name = services.registry.reserve(name, identifier)
+    try:
+        record = Record(
+            id=identifier,
+            name=name,
+            created=time.time_ns(),
+            image="",
+            config=config,
+            host_config=host_config,
+            points=points,
+        )
+        record = await services.threads.run(_make, services, record, platform, warnings)
+    except BaseException:
+        services.registry.release(name, identifier)
+        raise
+    container = Container(record, Status(), Actor(services.tasks, record.short_id))
+    services.registry.add(container)
+    return container, warnings
+
+
+def _with_full_ids(services: Services, host_config: HostConfig) -> HostConfig:
+    """`container:NAME` as `container:ID`, which a rename does not change. Raises NotFound."""
+    changes: dict[str, Any] = {}
+    for field in ("network_mode", "pid_mode"):
+        mode: str = getattr(host_config, field)
+        if mode.startswith(_CONTAINER):
+            changes[field] = _CONTAINER + services.registry.resolve(mode.removeprefix(_CONTAINER)).id
+    return msgspec.structs.replace(host_config, **changes)
+
+
+def _new_identifier() -> str:
+    while True:
+        identifier = secrets.token_hex(32)
+        if not identifier[:12].isdecimal():  # as a hostname, a number could be taken for an address
+            return identifier
+
+
+def _make(services: Services, record: Record, platform: str, warnings: list[str]) -> Record:
+    """In a thread: find the image, then write the intent, make the parts, write the outcome."""
+    image = services.images.resolve(record.config.image)
+    _check_platform(image, record.config.image, platform)
+    record = _from_image(services, record, image, warnings)
+    services.network.check(record)
+    paths = Paths.of(services.settings, record.id)
+    with ExitStack() as undo:
+        services.database.insert(record, Status(), Intent.CREATE)
+        undo.callback(services.database.delete, record.id)
+        os.mkdir(paths.folder, 0o710)
+        undo.callback(shutil.rmtree, paths.folder, ignore_errors=True)
+        services.images.create_writable(record.id, image.id)
+        undo.callback(services.images.remove_writable, record.id)
+        services.database.set_intent(record.id, Intent.NONE)
+        undo.pop_all()
+    return record
+
+
+def _from_image(services: Services, record: Record, image: Image, warnings: list[str]) -> Record:
+    """The record with what the image adds. Raises InvalidArgument, Unsupported."""
+    try:
+        images_own = msgspec.convert(image.run_config, ContainerConfig)
+    except msgspec.ValidationError as error:
+        raise errors.InvalidArgument(f"invalid configuration of image {image.id}: {error}") from None
+    if images_own.healthcheck is not None and record.config.healthcheck is None:
+        warnings.append("Health checks are not supported yet. That of the image is not run.")
+        images_own = msgspec.structs.replace(images_own, healthcheck=None)
+    config = configuration.merge(record.config, images_own)
+    configuration.check_config(config)
+    refusals.check(config, record.host_config, None)
+    if not config.hostname and not record.host_config.network_mode.startswith(_CONTAINER):
+        own = services.host.name if record.host_config.network_mode == "host" else record.short_id
+        config = msgspec.structs.replace(config, hostname=own)
+    return msgspec.structs.replace(record, image=image.id, config=config, driver=services.images.driver.name)
+
+
+def _check_platform(image: Image, reference: str, platform: str) -> None:
+    """`--platform os[/arch[/variant]]` has to fit the image."""
+    if not platform:
+        return
+    system, _, rest = platform.partition("/")
+    architecture = rest.partition("/")[0]
+    wrong_system = system not in (image.os, "") and bool(system)
+    if wrong_system or (architecture and image.architecture and architecture != image.architecture):
+        raise errors.NotFound(
+            f"image with reference {reference} was found but does not match the specified platform: "
+            f"wanted {platform}, actual: {image.os}/{image.architecture}"
+        )

@@ -1,0 +1,311 @@
+"""A container's moves: start, end, removal. Everything here runs in the container's own task (`actor`).
+
+Owns the order of each: write the intent, act, write the outcome, tell. What blocks runs in one hop to a
+thread for each step. A move that fails leaves the container in the state it had, and nothing of the
+attempt behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import signal
+import time
+from typing import Any
+
+import msgspec
+
+from sampan import errors
+from sampan.engine import preparation
+from sampan.engine.container import NEXT_EXIT, NOT_RUNNING, REMOVED, Container, Paths
+from sampan.engine.preparation import Peer, Prepared
+from sampan.engine.record import Status
+from sampan.engine.services import Services
+from sampan.engine.shims import Shim
+from sampan.engine.states import Intent, State
+from sampan.runtime.cgroups import open_cgroups
+from sampan.shim import protocol
+from sampan.wire import gotime
+
+_log = logging.getLogger("sampan.engine")
+
+_KILLED = 128 + signal.SIGKILL
+
+# Between the end of a container and the end of what belonged to it, its cgroup in the first place.
+_SECONDS_TO_RELEASE = 15.0
+
+# What a failed start leaves in State.ExitCode when the program was not to blame (moby, setExitCodeFromError).
+_START_FAILED = 128
+
+
+class Lifecycle:
+    """The moves of all containers of an engine."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    # --- start ---
+
+    async def start(self, container: Container) -> None:
+        """Start a container that does not run. Raises NotModified, Conflict, StartFailed and others."""
+        _check_startable(container)
+        peers = self._peers(container)
+        services = self._services
+        try:
+            prepared = await services.threads.run(
+                preparation.prepare, services, container.record, container.status, peers
+            )
+            try:
+                result = await self._launch(container, prepared)
+            except BaseException:
+                await self._undo(container, prepared)
+                raise
+            finally:
+                prepared.close()
+        except (errors.SampanError, OSError) as error:
+            await self._start_failed(container, error)
+            raise self._explained(error) from error
+        await self._started(container, prepared, result)
+
+    def _peers(self, container: Container) -> dict[str, Peer]:
+        modes = {
+            "network": container.record.host_config.network_mode,
+            "pid": container.record.host_config.pid_mode,
+        }
+        peers = {}
+        for kind, mode in modes.items():
+            if mode.startswith("container:"):
+                peer = self._services.registry.resolve(mode.partition(":")[2])
+                if not peer.is_running or peer is container:
+                    raise preparation.not_running_peer(kind, peer.id)
+                peers[kind] = Peer(peer.record, peer.status)
+        return peers
+
+    async def _launch(self, container: Container, prepared: Prepared) -> protocol.StartResult:
+        paths = Paths.of(self._services.settings, container.id)
+        connection = await self._services.zygote.spawn(container.id, paths.bundle)
+        container.exited = None
+        container.released.clear()
+        container.shim = shim = self.connected(container, connection)
+        while (client := container.take_client()) is not None:
+            with client.socket:
+                await shim.request(client.request, [client.socket.fileno()])
+        return protocol.StartResult.from_document(await shim.request(prepared.request, prepared.fds))
+
+    def connected(self, container: Container, connection: Any) -> Shim:
+        """Follow a shim: what it tells becomes commands of the container's task."""
+
+        def on_event(event: protocol.Event) -> None:
+            if isinstance(event, protocol.Exited):
+                container.exited = event
+                container.actor.post(lambda: self.ended(container, event))
+            elif isinstance(event, protocol.Released):
+                container.released.set()
+            elif isinstance(event, protocol.ExecExited):
+                execution = container.executions.get(event.exec)
+                if execution is not None:
+                    execution.exited(event.exit_code)
+
+        def on_lost() -> None:
+            container.released.set()
+            if container.exited is None:
+                container.actor.post(lambda: self.lost(container))
+
+        return Shim(connection, on_event, on_lost)
+
+    async def _undo(self, container: Container, prepared: Prepared) -> None:
+        """After a failed start: wait for the shim to go, then free what was prepared."""
+        spawned = container.shim is not None
+        if spawned:
+            await self._await_release(container)
+        bundle = Paths.of(self._services.settings, container.id).bundle
+
+        def free() -> None:
+            if spawned and not container.released.is_set():
+                kill_cgroup(preparation.cgroup_path(self._services.settings.cgroup_parent, container.record))
+            self._services.network.leave(prepared.joined.endpoint)
+            preparation.remove_bundle(bundle)
+
+        await self._services.threads.run(free)
+
+    async def _start_failed(self, container: Container, error: Exception) -> None:
+        code = error.exit_code if isinstance(error, errors.StartFailed) else _START_FAILED
+        if code == 125:
+            code = _START_FAILED
+        text = str(self._explained(error))
+        container.status = msgspec.structs.replace(container.status, exit_code=code, error=text)
+        database = self._services.database
+        await self._services.threads.run(database.save_status, container.id, container.status)
+        container.settle_waiting(NOT_RUNNING, NEXT_EXIT)
+        if container.record.host_config.auto_remove:
+            await self.remove(container)
+
+    def _explained(self, error: Exception) -> Exception:
+        """A runtime's error as dockerd, containerd and runc hand it on to each other."""
+        if not isinstance(error, errors.StartFailed) or error.message.startswith("unable to find "):
+            return error
+        chain = "failed to create shim task: OCI runtime create failed: runc create failed"
+        return errors.StartFailed(f"{chain}: {error.message}: unknown", error.exit_code)
+
+    async def _started(self, container: Container, prepared: Prepared, result: protocol.StartResult) -> None:
+        status = container.move(
+            State.RUNNING,
+            pid=result.pid,
+            started_at=gotime.parse_rfc3339(result.started_at),
+            finished_at=container.status.finished_at,
+            exit_code=0,
+            error="",
+            oom_killed=False,
+            endpoint=prepared.joined.endpoint,
+            hostname=prepared.hostname,
+        )
+        for warning in result.warnings:
+            _log.warning("container %s: %s", container.id, warning)
+        if status.endpoint is not None:
+            self._publish_network("connect", container)
+        self.publish(container, "start")
+        await self._services.threads.run(self._services.database.save_status, container.id, status)
+
+    # --- the end ---
+
+    async def ended(self, container: Container, exited: protocol.Exited) -> None:
+        """The container has ended by itself or by a signal."""
+        if not container.is_running:
+            return
+        endpoint = container.status.endpoint
+        status = container.move(
+            State.EXITED,
+            pid=0,
+            exit_code=exited.exit_code,
+            oom_killed=exited.oom_killed,
+            finished_at=gotime.parse_rfc3339(exited.finished_at),
+            endpoint=None,
+        )
+        for execution in container.executions.values():
+            execution.exited(_KILLED)
+        if exited.oom_killed:
+            self.publish(container, "oom")
+        self.publish(container, "die", {"exitCode": str(exited.exit_code)})
+        await self._services.threads.run(self._save_end, container.id, status, endpoint)
+        if endpoint is not None:
+            self._publish_network("disconnect", container)
+        # Whoever waits may use its ports and its exit code from now on, whatever happens to the engine.
+        container.settle_waiting(NOT_RUNNING, NEXT_EXIT)
+        await self._await_release(container)
+        bundle = Paths.of(self._services.settings, container.id).bundle
+        await self._services.threads.run(preparation.remove_bundle, bundle)
+        if container.record.host_config.auto_remove and not container.restarts:
+            try:
+                await self.remove(container)
+            except (errors.SampanError, OSError) as error:
+                _log.error("container %s: cannot be removed: %s", container.id, error)
+
+    def _save_end(self, identifier: str, status: Status, endpoint: dict[str, Any] | None) -> None:
+        """In a thread."""
+        self._services.network.leave(endpoint)
+        self._services.database.save_status(identifier, status)
+
+    async def _await_release(self, container: Container) -> None:
+        """Wait until the shim has let go of bundle and cgroup, and leave it."""
+        try:
+            async with asyncio.timeout(_SECONDS_TO_RELEASE):
+                await container.released.wait()
+        except TimeoutError:
+            _log.error("container %s: its shim does not release it", container.id)
+        if container.shim is not None:
+            container.shim.close()
+            container.shim = None
+
+    async def lost(self, container: Container) -> None:
+        """The connection to the shim has ended without news of the container."""
+        if container.exited is not None or not container.is_running:
+            return
+        exited = await self._services.threads.run(self._find_out, container)
+        container.exited = exited
+        await self.ended(container, exited)
+
+    def _find_out(self, container: Container) -> protocol.Exited:
+        """In a thread: the shim's last words, or the end of a container that has lost its shim."""
+        exited = read_exit(Paths.of(self._services.settings, container.id).bundle)
+        if exited is None:
+            _log.error("container %s: its shim was killed, so it has to end", container.id)
+            kill_cgroup(preparation.cgroup_path(self._services.settings.cgroup_parent, container.record))
+            now = gotime.format_rfc3339(time.time_ns())
+            exited = protocol.Exited(_KILLED, False, now)
+        return exited
+
+    # --- removal ---
+
+    async def remove(self, container: Container) -> None:
+        """Remove a container that does not run, with all that it wrote."""
+        container.move(State.REMOVING)
+        try:
+            await self._services.threads.run(remove_parts, self._services, container.id)
+        except (errors.SampanError, OSError) as error:
+            status = container.move(State.DEAD, error=str(error))
+            await self._services.threads.run(
+                self._services.database.save_status, container.id, status, Intent.REMOVE
+            )
+            raise
+        self._services.registry.discard(container)
+        container.drop_clients()
+        self.publish(container, "destroy")
+        container.settle_waiting(*(NOT_RUNNING, NEXT_EXIT, REMOVED))
+
+    # --- events ---
+
+    def publish(self, container: Container, action: str, attributes: dict[str, str] | None = None) -> None:
+        """An event of a container: its labels are among the attributes, as with dockerd."""
+        config = container.record.config
+        own = {"image": config.image, "name": container.name}
+        self._services.events.publish(
+            "container", action, container.id, (config.labels or {}) | own | (attributes or {})
+        )
+
+    def _publish_network(self, action: str, container: Container) -> None:
+        network = self._services.network
+        attributes = {"container": container.id, "name": "bridge", "type": "bridge"}
+        self._services.events.publish("network", action, network.identifier("bridge"), attributes)
+
+
+def _check_startable(container: Container) -> None:
+    if container.state is State.RUNNING:
+        raise errors.NotModified("container is already running")
+    if container.state is State.PAUSED:
+        raise errors.Conflict("cannot start a paused container, try unpause instead")
+    if container.state in (State.REMOVING, State.DEAD):
+        raise errors.Conflict("container is marked for removal and cannot be started")
+
+
+def read_exit(bundle: str) -> protocol.Exited | None:
+    """The record of the end that a shim has left."""
+    try:
+        with open(f"{bundle}/{protocol.EXIT_NAME}", "rb") as file:
+            return protocol.Exited.from_document(json.load(file))
+    except (FileNotFoundError, ValueError, errors.InvalidArgument):
+        return None
+
+
+def kill_cgroup(path: str) -> bool:
+    """End all processes of a cgroup and remove it. Whether there were any."""
+    cgroup = open_cgroups().cgroup(path)
+    if not cgroup.exists():
+        return False
+    found = bool(cgroup.pids())
+    cgroup.kill()
+    cgroup.delete()
+    return found
+
+
+def remove_parts(services: Services, identifier: str) -> None:
+    """In a thread: remove everything of a container that does not run. Can run twice: the row goes last."""
+    paths = Paths.of(services.settings, identifier)
+    services.database.set_intent(identifier, Intent.REMOVE)
+    services.images.remove_writable(identifier)
+    preparation.remove_bundle(paths.bundle)
+    if os.path.isdir(paths.folder):
+        shutil.rmtree(paths.folder)
+    services.database.delete(identifier)

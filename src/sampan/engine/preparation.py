@@ -1,0 +1,237 @@
+"""What a start needs before there is a shim: root file system, mounts, files, network, config.json.
+
+Owns that one blocking step, which runs in a thread and takes 2 ms: the intent is written first, and when
+anything fails, all of it is undone. Nothing is mounted in the engine's own namespace: mounts are
+descriptors that travel to the shim and vanish when nobody holds them.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from sampan import errors
+from sampan.engine import devices, logpolicy, ociconfig, ociresources
+from sampan.engine.container import Paths
+from sampan.engine.mountpoints import MountPoint
+from sampan.engine.network import Joined
+from sampan.engine.record import Record, Status
+from sampan.engine.security import capabilities
+from sampan.engine.services import Services
+from sampan.engine.states import Intent
+from sampan.linux import files, mounts
+from sampan.shim import protocol
+
+Document = dict[str, Any]
+
+_CLONE = mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC
+
+_NAMESPACE_FILES = {"network": "net", "pid": "pid"}
+
+# Tried after the configured name: Debian has it in the package tini.
+_OTHER_INIT = "tini-static"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A container whose namespace is joined, as it was when the start began."""
+
+    record: Record
+    status: Status
+
+
+@dataclass(slots=True)
+class Prepared:
+    """All that `Start` needs. `close` it when the shim has its own copies."""
+
+    request: protocol.Start
+    fds: tuple[int, ...]
+    joined: Joined
+    hostname: str
+    _stack: ExitStack
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def prepare(services: Services, record: Record, status: Status, peers: dict[str, Peer]) -> Prepared:
+    """`peers`: "network" and "pid" → the containers whose namespaces are joined."""
+    with ExitStack() as undo, ExitStack() as opened:
+        prepared = _prepare(services, record, peers, undo, opened)
+        undo.callback(prepared.close)
+        # From here on a new engine finds out what became of the start; what was made until now, it removes.
+        intended = msgspec.structs.replace(
+            status, endpoint=prepared.joined.endpoint, hostname=prepared.hostname
+        )
+        services.database.save_status(record.id, intended, Intent.START)
+        undo.pop_all()
+        return prepared
+
+
+def _prepare(
+    services: Services, record: Record, peers: dict[str, Peer], undo: ExitStack, opened: ExitStack
+) -> Prepared:
+    paths = Paths.of(services.settings, record.id)
+    make_bundle(paths.bundle)
+    undo.callback(shutil.rmtree, paths.bundle, ignore_errors=True)
+    fds: dict[str, int] = {}
+
+    def keep(name: str, fd: int) -> None:
+        opened.callback(os.close, fd)
+        fds[name] = fd
+
+    policy = logpolicy.policy(record.host_config.log_config, services.settings.log_options, paths.log)
+    keep(protocol.ROOTFS, services.images.mount(record.id))
+    for point in record.points:
+        if point.type == "bind":
+            keep(protocol.MOUNT_PREFIX + point.destination, _open_bind(point))
+    for kind, peer in peers.items():
+        keep(protocol.NAMESPACE_PREFIX + kind, _open_namespace(peer, kind))
+    owner = peers.get("network")
+    hostname = owner.status.hostname if owner is not None else record.config.hostname
+    joined = services.network.join(record)
+    undo.callback(services.network.leave, joined.endpoint)
+    owner_paths = paths if owner is None else Paths.of(services.settings, owner.record.id)
+    if owner is None:
+        services.network.write_files(record, paths.folder, joined.endpoint)
+    own_files = {f"/etc/{name}": owner_paths.file(name) for name in ("resolv.conf", "hostname", "hosts")}
+    for destination, path in own_files.items():
+        if all(point.destination != destination for point in record.points):
+            keep(protocol.MOUNT_PREFIX + destination, mounts.open_tree(path, _CLONE))
+    console_size = _console_size(record)
+    document = _config(services, record, hostname, own_files, console_size)
+    _write(f"{paths.bundle}/{protocol.CONFIG_NAME}", msgspec.json.encode(document))
+    request = protocol.Start(
+        seq=0,
+        terminal=record.config.tty,
+        console_size=console_size,
+        stdin_open=record.config.open_stdin,
+        stdin_once=record.config.stdin_once,
+        log=policy,
+        network=joined.plan,
+        user=record.config.user,
+        groups=tuple(record.host_config.group_add or ()),
+        fds=tuple(fds),
+    )
+    return Prepared(request, tuple(fds.values()), joined, hostname, opened.pop_all())
+
+
+def _console_size(record: Record) -> tuple[int, int] | None:
+    size = record.host_config.console_size
+    return (size[0], size[1]) if size is not None and len(size) == 2 and all(size) else None
+
+
+def make_bundle(path: str) -> None:
+    """The folder that engine and shim share, empty. What is in it from an earlier run is of no use."""
+    shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(path, 0o700)
+
+
+def remove_bundle(path: str) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _open_bind(point: MountPoint) -> int:
+    """A detached clone of the source. What it is then can no longer be changed by whoever owns the path."""
+    flags = _CLONE | (files.AT_RECURSIVE if point.recursive else 0)
+    try:
+        return mounts.open_tree(point.source, flags)
+    except FileNotFoundError:
+        if not point.create_source:
+            raise errors.InvalidArgument(
+                f'invalid mount config for type "bind": bind source path does not exist: {point.source}'
+            ) from None
+    try:
+        os.makedirs(point.source, 0o755, exist_ok=True)
+    except OSError as error:
+        raise errors.SampanError(
+            f"error while creating mount source path '{point.source}': mkdir {error.filename}: "
+            f"{os.strerror(error.errno or 0).lower()}"
+        ) from None
+    return mounts.open_tree(point.source, flags)
+
+
+def _open_namespace(peer: Peer, kind: str) -> int:
+    """The namespace of another container's first process."""
+    folder = f"/proc/{peer.status.pid}"
+    try:
+        fd = os.open(f"{folder}/ns/{_NAMESPACE_FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            # The pid of a container that has ended meanwhile may be somebody else's: the cgroup tells.
+            with open(f"{folder}/cgroup", encoding="utf-8", errors="replace") as file:
+                if peer.record.id in file.read():
+                    return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    raise not_running_peer(kind, peer.record.id)
+
+
+def not_running_peer(kind: str, identifier: str) -> errors.Conflict:
+    return errors.Conflict(f"cannot join {kind} of a non running container: {identifier}")
+
+
+def _config(
+    services: Services,
+    record: Record,
+    hostname: str,
+    own_files: dict[str, str],
+    console_size: tuple[int, int] | None,
+) -> Document:
+    host_config = record.host_config
+    if host_config.privileged:
+        nodes, rules = devices.host_devices(), list[Document]()
+    else:
+        nodes, rules = devices.add_all(host_config.devices)
+    around = ociconfig.Surroundings(
+        machine=services.host.machine,
+        kernel=services.host.kernel,
+        capabilities=capabilities.available(),
+        cgroup_path=cgroup_path(services.settings.cgroup_parent, record),
+        hostname=hostname,
+        domainname=record.config.domainname,
+        nofile=_highest_nofile(),
+        files=own_files,
+        init=find_init(services.settings.init_path) if host_config.init else None,
+        devices=tuple(nodes),
+        device_rules=tuple(rules),
+        blocks={path: devices.block_device(path) for path in ociresources.block_paths(host_config)},
+        console_size=console_size,
+    )
+    return ociconfig.build(record.config, host_config, record.points, around)
+
+
+def cgroup_path(parent: str, record: Record) -> str:
+    """The container's cgroup, below the parent in each hierarchy."""
+    return f"/{(record.host_config.cgroup_parent or parent).strip('/')}/{record.id}"
+
+
+def find_init(name: str) -> str:
+    """The init program. Raises SampanError in dockerd's words if there is none."""
+    path = shutil.which(name) or shutil.which(_OTHER_INIT)
+    if path is None:
+        raise errors.SampanError(f'exec: "{name}": executable file not found in $PATH')
+    return os.path.realpath(path)
+
+
+def _highest_nofile() -> int:
+    """Raising the hard limit takes CAP_SYS_RESOURCE, which even root may lack."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return ociconfig.NOFILE_HARD if hard == resource.RLIM_INFINITY else hard
+
+
+def _write(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)

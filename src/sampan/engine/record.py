@@ -1,0 +1,52 @@
+"""What the database keeps of a container: how it was created, and how it stands.
+
+Owns the two values. A `Record` changes only by a rename; a `Status` is replaced as a whole with each move
+of the container's state.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sampan.engine.mountpoints import MountPoint
+from sampan.engine.schema import ContainerConfig, HostConfig
+from sampan.engine.states import State
+from sampan.wire import gotime
+
+NEVER = gotime.ZERO
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """How a container was created. Times are nanoseconds since 1970."""
+
+    id: str
+    name: str
+    created: int
+    image: str
+    """Id of the image. What the client called it is `config.image`."""
+    config: ContainerConfig
+    host_config: HostConfig
+    points: tuple[MountPoint, ...] = ()
+    driver: str = ""
+
+    @property
+    def short_id(self) -> str:
+        return self.id[:12]
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """How a container stands."""
+
+    state: State = State.CREATED
+    pid: int = 0
+    exit_code: int = 0
+    error: str = ""
+    oom_killed: bool = False
+    started_at: int = NEVER
+    finished_at: int = NEVER
+    endpoint: dict[str, Any] | None = None
+    """What the network has given it, in the network's own form; None unless it runs."""
+    hostname: str = ""
+    """The name that it was last started with."""
