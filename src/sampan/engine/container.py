@@ -114,10 +114,8 @@ class Container:
                 future.set_result(self.exit_document())
 
     def exit_document(self) -> Document:
-        document: Document = {"StatusCode": self.status.exit_code}
-        if self.status.error:
-            document["Error"] = {"Message": self.status.error}
-        return document
+        """Without an Error: why a start failed is the answer to the start, and `docker run` would print it twice."""
+        return {"StatusCode": self.status.exit_code}
 
     # --- clients that come before the start ---
 

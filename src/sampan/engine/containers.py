@@ -182,7 +182,7 @@ class Containers:
         services = self._services
 
         def look() -> tuple[Document, Document]:
-            data = services.images.metadata(container.id)
+            data = services.images.metadata(container.id)["Data"]
             return data, self._sizes(container) if size else {}
 
         driver_data, sizes = await services.threads.run(look)

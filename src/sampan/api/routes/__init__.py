@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.api.routes import containers, execs, images, networks, system, unserved, volumes
+from sampan.api.routes import builds, containers, execs, images, networks, plugins, system, unserved, volumes
 
 # What is not served yet stands last: its patterns end where another module's `{name}` may begin.
 ALL = (
@@ -12,5 +12,7 @@ ALL = (
     *images.ROUTES,
     *networks.ROUTES,
     *volumes.ROUTES,
+    *plugins.ROUTES,
+    *builds.ROUTES,
     *unserved.ROUTES,
 )

@@ -24,22 +24,17 @@ _FEATURES = {
     "search registries": "GET /images/search",
     "show attestations of images": "GET /images/{name}/attestations",
     "commit containers": "POST /commit",
-    "build images": "POST /build, POST /build/prune, POST /build/cancel, POST /session, POST /grpc",
+    "build images": "POST /build, POST /build/cancel, POST /session, POST /grpc",
     "log in to registries": "POST /auth",
     "ask registries about images": "GET /distribution/{name}/json",
-    "create, connect and remove networks": (
-        "POST /networks/create, POST /networks/{name}/connect, POST /networks/{name}/disconnect, "
-        "POST /networks/prune, DELETE /networks/{name}"
+    "create and connect networks": (
+        "POST /networks/create, POST /networks/{name}/connect, POST /networks/{name}/disconnect"
     ),
-    "create and remove volumes": (
-        "POST /volumes/create, GET /volumes/{name}, PUT /volumes/{name}, DELETE /volumes/{name}, "
-        "POST /volumes/prune"
-    ),
+    "create volumes": "POST /volumes/create, PUT /volumes/{name}",
     "run plugins": (
-        "GET /plugins, GET /plugins/privileges, POST /plugins/pull, GET /plugins/{name}/json, "
-        "DELETE /plugins/{name}, POST /plugins/{name}/enable, POST /plugins/{name}/disable, "
-        "POST /plugins/{name}/upgrade, POST /plugins/create, POST /plugins/{name}/push, "
-        "POST /plugins/{name}/set"
+        "GET /plugins/privileges, POST /plugins/pull, DELETE /plugins/{name}, "
+        "POST /plugins/{name}/enable, POST /plugins/{name}/disable, POST /plugins/{name}/upgrade, "
+        "POST /plugins/create, POST /plugins/{name}/push, POST /plugins/{name}/set"
     ),
     "join a swarm": (
         "GET /swarm, POST /swarm/init, POST /swarm/join, POST /swarm/leave, POST /swarm/update, "
