@@ -16,6 +16,7 @@ _FOLDERS = {
     "dev": 0o755,
     "etc": 0o755,
     "home": 0o755,
+    "mnt": 0o755,
     "proc": 0o755,
     "root": 0o700,
     "sys": 0o755,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 from tests.busybox import busybox_rootfs_tar
 from tests.engines import EngineProcess, dockerd_engine, have_dockerd, sampan_engine
 from tests.parity.cases import SCENARIOS
-from tests.parity.differences import ACCEPTED
+from tests.parity.differences import accepted
 from tests.parity.normalise import normalise
 
 pytestmark = [
@@ -82,12 +83,19 @@ def test_same_as_docker(engines: tuple[EngineProcess, EngineProcess], scenario: 
     differences = []
     for line in SCENARIOS[scenario]:
         expected, got = (run_line(engine, line) for engine in engines)
-        if expected != got and not ACCEPTED.allows(line, expected, got):
-            differences.append(f"$ {line}\n=== dockerd\n{expected}\n=== sampan\n{got}")
+        if expected != got and not accepted(line, expected, got):
+            differences.append(f"$ {line}\n" + _compare(expected, got))
     _remove_all(engines)
-    assert not differences, f"{len(differences)} of {len(SCENARIOS[scenario])} differ\n\n" + "\n\n".join(
-        differences
+    if differences:
+        count = f"{len(differences)} of {len(SCENARIOS[scenario])} differ"
+        pytest.fail("\n\n".join([count, *differences]), pytrace=False)
+
+
+def _compare(expected: str, got: str) -> str:
+    lines = difflib.unified_diff(
+        expected.splitlines(), got.splitlines(), "dockerd", "sampan", lineterm="", n=1
     )
+    return "\n".join(lines)
 
 
 def _remove_all(engines: tuple[EngineProcess, EngineProcess]) -> None:
