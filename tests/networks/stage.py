@@ -102,6 +102,25 @@ class Stage:
         network.publish(endpoint)
         return endpoint, namespace
 
+    def dismiss(self, namespace: Namespace) -> None:
+        """End a container before the test ends."""
+        self._closers.remove(namespace.close)
+        namespace.close()
+
+    def docker_container(self) -> Namespace:
+        """A container of a Docker beside us: on docker0, 172.30.0.2."""
+        container = self._namespace()
+        with RouteSocket() as route:
+            route.create_bridge("docker0")
+            route.add_address("docker0", "172.30.0.1/16")
+            route.set_up("docker0")
+            route.create_veth("dveth", peer_name="eth0", peer_netns_pid=container.pid, master="docker0")
+        with container, RouteSocket() as route:
+            route.add_address("eth0", "172.30.0.2/16")
+            route.set_up("eth0")
+            route.add_route(None, "172.30.0.1", "eth0")
+        return container
+
     def connect(self, network: BridgeNetwork, endpoint: Endpoint) -> Namespace:
         namespace = self._namespace()
         plan = NetworkPlan.from_document(network.plan(endpoint))
@@ -117,9 +136,9 @@ class Stage:
             listener = socket.create_server((host, port))
         self._serve(listener, lambda: _serve_tcp(listener))
 
-    def udp_server(self, namespace: Namespace, port: int) -> None:
+    def udp_server(self, namespace: Namespace | None, port: int) -> None:
         """Answers each datagram with who sent it."""
-        with namespace:
+        with namespace or nullcontext():
             server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             server.bind(("0.0.0.0", port))
         self._serve(server, lambda: _serve_udp(server))
@@ -205,11 +224,15 @@ def _serve_tcp(listener: socket.socket) -> None:
             client, address = listener.accept()
         except OSError:
             return
-        with client, suppress(OSError):
-            client.settimeout(PATIENCE)
-            client.sendall(f"{address[0]}\n".encode())
-            while data := client.recv(65536):
-                client.sendall(data)
+        threading.Thread(target=_echo, args=(client, address[0]), daemon=True).start()
+
+
+def _echo(client: socket.socket, address: str) -> None:
+    with client, suppress(OSError):
+        client.settimeout(PATIENCE)
+        client.sendall(f"{address}\n".encode())
+        while data := client.recv(65536):
+            client.sendall(data)
 
 
 def _serve_udp(server: socket.socket) -> None:

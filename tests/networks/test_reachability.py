@@ -209,3 +209,28 @@ def _route_loopback_to_the_host(gateway: str = "192.0.2.1", device: str = "lan")
     with RouteSocket() as route:
         route.delete_address("lo", "127.0.0.1/8")
         route.add_route("127.0.0.1/32", gateway, device)
+
+
+def test_a_new_container_with_the_old_address_gets_the_packets_at_once(stage: Stage) -> None:
+    """The namespace of the old one is still being taken down, with the same address behind the same
+    bridge."""
+    network = stage.network()
+    for _ in range(5):
+        endpoint, box = stage.container(network, PortBinding(80, first=8080, last=8080))
+        assert str(endpoint.address) == "172.29.0.2"
+        with box:
+            listener = socket.create_server(("0.0.0.0", 80))
+        with listener, socket.create_connection(("127.0.0.1", 8080), IMPATIENCE):
+            pass
+        stage.dismiss(box)
+        network.release(endpoint)
+
+
+def test_the_first_packet_of_a_container_is_not_lost(stage: Stage) -> None:
+    """The kernel would repeat it after a second."""
+    network = stage.network()
+    with socket.create_server(("172.29.0.1", 90)):
+        for _ in range(10):
+            _, box = stage.container(network)
+            with box, socket.create_connection(("172.29.0.1", 90), IMPATIENCE):
+                pass

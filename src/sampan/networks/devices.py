@@ -5,8 +5,12 @@ Owns the device, its address and its sysctls, and the host's ip_forward. Knows n
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import socket
+import time
+from collections.abc import Iterator
 from ipaddress import IPv4Interface
 from typing import Final
 
@@ -18,8 +22,7 @@ _SYS: Final = "/proc/sys/net"
 _IP_FORWARD: Final = f"{_SYS}/ipv4/ip_forward"
 _CALL_IPTABLES: Final = f"{_SYS}/bridge/bridge-nf-call-iptables"
 
-# When engines start at the same moment, each may see the same subnet as free.
-_ATTEMPTS = 32
+_LONGEST_TURN: Final = 5.0
 
 
 def ensure_bridge(name: str, bip: str, mtu: int, nameservers: list[str]) -> IPv4Interface:
@@ -104,20 +107,31 @@ def _replace_addresses(
 
 
 def _choose_address(route: RouteSocket, link: Link, nameservers: list[str]) -> IPv4Interface:
-    """A free subnet for the bridge. Of two bridges that took the same one at the same moment, the younger
-    yields."""
-    for _attempt in range(_ATTEMPTS):
+    """Give the bridge a free subnet."""
+    with _alone():
         address = subnets.choose_subnet(subnets.taken_networks(route, besides=link.index), nameservers)
         route.add_address(link.name, str(address))
-        older = [
-            IPv4Interface(other.network).network
-            for other in route.addresses()
-            if other.index < link.index and ":" not in other.address
-        ]
-        if subnets.first_overlap(address.network, older) is None:
-            return address
-        route.delete_address(link.name, str(address))
-    raise errors.SampanError(f"no subnet for {link.name} that another bridge does not take at the same time")
+    return address
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One engine at a time: those that start at the same moment would all see the same subnet as free.
+
+    An abstract socket's name is unique in a network namespace, just as subnets have to be, and ends with its
+    owner. A container in the host's network could sit on the name, so nobody waits for ever.
+    """
+    deadline = time.monotonic() + _LONGEST_TURN
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as token:
+        while time.monotonic() < deadline:
+            try:
+                token.bind("\0sampan-chooses-a-subnet")
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                time.sleep(0.005)
+        yield
 
 
 def _set_sysctls(name: str) -> None:
