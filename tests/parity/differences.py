@@ -14,6 +14,12 @@ REASONS = {
     "docker run --rm --link network-b busybox true": _LATER,
     "docker run --rm --log-driver nonsense busybox true": _LATER,
     "docker run --rm --network none busybox ip -o addr | awk '{print $2, $3, $4}'": f"::1 on lo: {_NEWER}",
+    "docker image inspect nosuch": _NEWER,
+    "docker inspect --type image inspect-c": _NEWER,
+    "curl -s --unix-socket $SOCKET -X POST -H 'Content-Type: application/json' -d '{'"
+    " http://x/v1.41/containers/create": _NEWER,
+    "curl -s --unix-socket $SOCKET -X POST -H 'Content-Type: text/plain' -d '{}'"
+    " http://x/v1.41/containers/create": _NEWER,
     "docker save busybox app | tar -t | grep -c json": f"an OCI layout: {_NEWER}",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -15,8 +16,19 @@ EPOCH = re.compile(r"\b1[789]\d{8}(\.\d+)?\b")
 COLUMNS = re.compile(r" {2,}")
 
 
+# Paths that dockerd 20.10 does not mask yet, and keys that only one of the two versions has.
+MASKED_SINCE = {"/proc/interrupts", "/sys/devices/virtual/powercap"}
+ONLY_OLD = {"KernelMemory", "KernelMemoryTCP", "DockerVersion"}
+# Where the layers lie and how a sandbox is named is each engine's own affair.
+OWN_AFFAIR = {"SandboxKey", "LowerDir", "MergedDir", "UpperDir", "WorkDir"}
+
+
 def normalise(text: str, directory: Path) -> str:
     """`text` with everything replaced that two engines of the same behaviour may print differently."""
+    try:
+        text = json.dumps(_normal_document(json.loads(text)), indent=1, sort_keys=True) + "\n"
+    except ValueError:
+        pass
     text = text.replace(str(directory), "<DIR>")
     text = TIME.sub("<TIME>", text)
     text = EPOCH.sub("<EPOCH>", text)
@@ -25,6 +37,19 @@ def normalise(text: str, directory: Path) -> str:
     text = NUMBERS.sub(r"\1: <N>", text)
     text = _number_ids(text)
     return COLUMNS.sub("  ", text)
+
+
+def _normal_document(value: object) -> object:
+    if isinstance(value, list):
+        return [_normal_document(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    document = {key: _normal_document(item) for key, item in value.items() if key not in ONLY_OLD}
+    for key in OWN_AFFAIR & document.keys():
+        document[key] = bool(document[key])
+    if isinstance(masked := document.get("MaskedPaths"), list):
+        document["MaskedPaths"] = sorted(set(masked) - MASKED_SINCE)
+    return document
 
 
 def _number_ids(text: str) -> str:
