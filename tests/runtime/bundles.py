@@ -37,7 +37,7 @@ class Bundle:
         self.folder = folder
         self.rootfs = folder / "rootfs"
         self.root = folder / "state"
-        self.cgroup_parent = f"/sampan-test-{uuid.uuid4().hex[:12]}"
+        self.cgroup_parent = f"/sampan-runtime-test-{uuid.uuid4().hex[:12]}"
         self.cgroup_path = f"{self.cgroup_parent}/container"
         for name in ("bin", "proc", "sys", "dev", "etc", "tmp"):
             (self.rootfs / name).mkdir(parents=True)

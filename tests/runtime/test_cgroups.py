@@ -157,12 +157,12 @@ def _v2() -> V2Cgroup:
     unified = open_cgroups().unified
     if unified is None:
         pytest.skip("this host has no cgroup v2")
-    path = f"/sampan-test-{uuid.uuid4().hex[:12]}"
+    path = f"/sampan-runtime-test-{uuid.uuid4().hex[:12]}"
     return V2Cgroup(path, unified.mount_point, path)
 
 
 def _native() -> Cgroup:
-    return open_cgroups().cgroup(f"/sampan-test-{uuid.uuid4().hex[:12]}")
+    return open_cgroups().cgroup(f"/sampan-runtime-test-{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture(params=[_native, _v2])

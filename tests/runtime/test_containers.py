@@ -6,7 +6,9 @@ import json
 import os
 import socket
 import subprocess
+import termios
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import pytest
 
 from sampan.runtime import spec
 from sampan.runtime.cgroups import open_cgroups
-from sampan.runtime.launch import Descriptors, Options, Stdio, launch
+from sampan.runtime.cgroups.v2 import V2Cgroup
+from sampan.runtime.launch import Descriptors, Options, Stdio, launch, launch_exec
 from tests.runtime.bundles import Bundle, InFork, in_fork
 
 pytestmark = pytest.mark.root
@@ -505,6 +508,80 @@ def test_exec_with_a_terminal(bundle: Bundle) -> None:
         with connection:
             _, [master], _, _ = socket.recv_fds(connection, 100, 1)
         assert _read_until_closed(master) == "/dev/pts/0\r\nyes\r\n"
+
+
+def test_terminal_in_the_foreground(bundle: Bundle) -> None:
+    """`run` stands between its own terminal and the container's: size, input, output, exit code."""
+    config = bundle.config("sh", "-c", "stty size; read x; echo got $x; exit 5")
+    config["process"]["terminal"] = True
+    bundle.write(config)
+    master, slave = os.openpty()
+    termios.tcsetwinsize(slave, (41, 107))
+    with subprocess.Popen(
+        bundle.command("run", "c"), stdin=slave, stdout=slave, stderr=slave, cwd=bundle.folder
+    ) as process:
+        os.close(slave)
+        os.write(master, b"typed\n")
+        output = _read_until_closed(master)
+        assert process.wait(30) == 5
+    assert "got typed" in output
+    assert "41 107" in output
+
+
+def test_a_console_socket_that_nobody_listens_to(bundle: Bundle) -> None:
+    config = bundle.config("sleep", "1000")
+    config["process"]["terminal"] = True
+    bundle.write(config)
+    done = bundle.sampan("create", "--console-socket", str(bundle.folder / "none"), "c")
+    assert done.returncode == 1
+    assert "console socket: no such file or directory" in done.stderr
+    assert not bundle.cgroup_folders()
+    assert os.listdir(bundle.root) == []
+
+
+def test_capabilities_that_cannot_be_granted_are_warned_of(bundle: Bundle) -> None:
+    def change(config: dict[str, Any]) -> None:
+        for names in config["process"]["capabilities"].values():
+            names.append("CAP_NEW")
+
+    result = _launch(bundle, change, script="true")
+    assert result["warnings"] == ["cannot grant capabilities: CAP_NEW"]
+    assert result["status"] == 0
+
+
+def test_born_in_a_v2_cgroup(bundle: Bundle) -> None:
+    """CLONE_INTO_CGROUP and a cgroup2 mount, on the v2 tree that a hybrid host has beside the others."""
+    unified = open_cgroups().unified
+    if unified is None:
+        pytest.skip("this host has no cgroup v2")
+    cgroup = V2Cgroup(bundle.cgroup_path, unified.mount_point, bundle.cgroup_path)
+    parsed = spec.parse(bundle.config("sh", "-c", "grep ^0: /proc/self/cgroup; ls /sys/fs/cgroup; sleep 99"))
+
+    def run() -> list[str]:
+        reader, writer = os.pipe()
+        null = os.open(os.devnull, os.O_RDWR)
+        stdio = Stdio(null, writer, writer)
+        launched = launch(parsed, str(bundle.folder), container_id="c", cgroup=cgroup, stdio=stdio)
+        again = parsed.process
+        assert again is not None
+        again = replace(again, args=("grep", "^0:", "/proc/self/cgroup"))
+        os.waitpid(launch_exec(launched.pid, again, spec=parsed, cgroup=cgroup, stdio=stdio).pid, 0)
+        with open(f"/proc/{launched.pid}/cgroup", encoding="ascii") as file:
+            outside = next(line for line in file if line.startswith("0:"))
+        cgroup.kill()
+        os.waitpid(launched.pid, 0)
+        cgroup.delete()
+        os.close(writer)
+        with open(reader, encoding="ascii") as output:
+            return [outside.strip(), *output.read().split()]
+
+    try:
+        outside, *inside = in_fork(run)
+    finally:
+        V2Cgroup("", unified.mount_point, bundle.cgroup_parent).delete()
+    assert outside == f"0::{bundle.cgroup_path}"
+    assert inside[0] == "0::/" and inside[-1] == "0::/"
+    assert "cgroup.procs" in inside
 
 
 def test_preserved_descriptors(bundle: Bundle) -> None:

@@ -61,9 +61,7 @@ def attach_cgroup_device_program(cgroup: int, program: int) -> None:
 def cgroup_device_programs(cgroup: int) -> list[int]:
     """Ids of the programs that are attached to this very cgroup."""
     ids = (ctypes.c_uint32 * _MAX_ATTACHED)()
-    packed = struct.pack(
-        "=IIIIQI", cgroup, _ATTACH_CGROUP_DEVICE, 0, 0, ctypes.addressof(ids), _MAX_ATTACHED
-    )
+    packed = struct.pack("=IIIIQI", cgroup, _ATTACH_CGROUP_DEVICE, 0, 0, ctypes.addressof(ids), _MAX_ATTACHED)
     attributes = ctypes.create_string_buffer(packed, len(packed))
     _bpf(_PROG_QUERY, attributes, "bpf(BPF_PROG_QUERY)")
     (count,) = struct.unpack_from("=I", attributes.raw, 24)
@@ -73,7 +71,8 @@ def cgroup_device_programs(cgroup: int) -> list[int]:
 def detach_cgroup_device_program(cgroup: int, program_id: int) -> None:
     """Detach a program by its id. Nothing happens if it is gone already."""
     try:
-        program = _bpf(_PROG_GET_FD_BY_ID, struct.pack("=III", program_id, 0, 0), "bpf(BPF_PROG_GET_FD_BY_ID)")
+        attributes = struct.pack("=III", program_id, 0, 0)
+        program = _bpf(_PROG_GET_FD_BY_ID, attributes, "bpf(BPF_PROG_GET_FD_BY_ID)")
     except OSError as error:
         if error.errno == errno.ENOENT:
             return

@@ -104,7 +104,7 @@ class V1Cgroup:
         try:
             if signal == signals.SIGKILL and self._unified is not None and self._unified.kill_all():
                 return
-            # Frozen, the processes can neither fork nor flee; what is sent to them arrives when they are thawed.
+            # Frozen, the processes can neither fork nor flee; what is sent arrives when they are thawed.
             if can_freeze:
                 self.freeze()
             for pid in self.pids():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from sampan import errors
@@ -28,10 +29,21 @@ OPTIONS = (
 def run(arguments: Arguments) -> int:
     store = ContainerStore(arguments.settings.root)
     container, launched = create_container(store, arguments, gated=True, detached=True)
-    streams.hand_over_console(arguments, launched)
-    os.close(launched.pidfd)
-    write_pid_file(arguments, container.pid)
+    let_go(store, arguments, container, launched)
     return 0
+
+
+def let_go(store: ContainerStore, arguments: Arguments, container: Container, launched: Launched) -> None:
+    """Leave a container to itself, its terminal and pid to those who asked for them; or leave none behind."""
+    try:
+        streams.hand_over_console(arguments, launched)
+        write_pid_file(arguments, container.pid)
+    except BaseException:
+        signal.pidfd_send_signal(launched.pidfd, signal.SIGKILL)
+        os.waitpid(launched.pid, 0)
+        destroy(store, container)
+        raise
+    os.close(launched.pidfd)
 
 
 def create_container(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from dataclasses import replace
 
 from sampan import errors
@@ -44,12 +45,15 @@ def run(arguments: Arguments) -> int:
     )
     for warning in launched.warnings:
         log(arguments.settings, "warning", warning)
-    create.write_pid_file(arguments, launched.pid)
-    if detached:
-        streams.hand_over_console(arguments, launched)
-        os.close(launched.pidfd)
-        return 0
-    return streams.stay(launched)
+    try:
+        create.write_pid_file(arguments, launched.pid)
+        if detached:
+            streams.hand_over_console(arguments, launched)
+            return 0
+        return streams.stay(launched)
+    except BaseException:
+        signal.pidfd_send_signal(launched.pidfd, signal.SIGKILL)
+        raise
 
 
 def _process(arguments: Arguments, loaded: Spec) -> Process:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from sampan.runtime.commands import create, streams
 from sampan.runtime.commands.arguments import Arguments, Command, Option
 from sampan.runtime.containers import ContainerStore
@@ -13,12 +11,11 @@ def run(arguments: Arguments) -> int:
     store = ContainerStore(arguments.settings.root)
     detached = arguments.flag("detach")
     container, launched = create.create_container(store, arguments, gated=False, detached=detached)
-    create.write_pid_file(arguments, container.pid)
     if detached:
-        streams.hand_over_console(arguments, launched)
-        os.close(launched.pidfd)
+        create.let_go(store, arguments, container, launched)
         return 0
     try:
+        create.write_pid_file(arguments, container.pid)
         return streams.stay(launched)
     finally:
         if not arguments.flag("keep"):

@@ -36,7 +36,6 @@ def hand_over_console(arguments: Arguments, launched: Launched) -> None:
             connection.connect(arguments.text("console-socket"))
             socket.send_fds(connection, [b"/dev/pts/ptmx"], [launched.console])
     except OSError as error:
-        signal.pidfd_send_signal(launched.pidfd, signal.SIGKILL)
         raise errors.SampanError(f"console socket: {os.strerror(error.errno or 0).lower()}") from error
     finally:
         os.close(launched.console)
@@ -80,7 +79,7 @@ def _proxy_terminal(launched: Launched) -> None:
     try:
         if before is not None:
             resize()
-            tty.setraw(0)
+            tty.setraw(0, termios.TCSADRAIN)  # what was typed already is not thrown away
         _copy(console)
     finally:
         if before is not None:

@@ -190,9 +190,14 @@ class DropPrivileges:
         processes.set_dumpable(False)
         os.umask(0o022 if user.umask is None else user.umask)
         # Look for the program with the rights that it will run with, and what loading the filter takes.
-        _, permitted, inheritable = capabilities.capget()
+        _, held, inheritable = capabilities.capget()
         needed = capabilities.mask(self.capabilities.effective) | capabilities.mask(("CAP_SYS_ADMIN",))
-        capabilities.capset(needed & permitted, permitted, inheritable)
+        capabilities.capset(needed & held, held, inheritable)
+        missing = [name for name in self.capabilities.permitted if not held & capabilities.mask((name,))]
+        if missing or self.capabilities.unknown:
+            # The specification: what cannot be granted is warned of, and does not fail.
+            names = ", ".join((*missing, *self.capabilities.unknown))
+            context.channel.warn(f"cannot grant capabilities: {names}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,12 +281,7 @@ class SetCapabilities:
     def execute(self, context: Context) -> None:
         wanted = self.capabilities
         _, held, _ = capabilities.capget()
-        permitted = capabilities.mask(wanted.permitted)
-        missing = [name for name in wanted.permitted if not held & capabilities.mask((name,))]
-        if missing:
-            # The specification: what cannot be granted is warned of, and does not fail.
-            context.channel.warn(f"cannot grant capabilities: {', '.join(missing)}")
-        permitted &= held
+        permitted = capabilities.mask(wanted.permitted) & held
         inheritable = capabilities.mask(wanted.inheritable) & held
         ambient = capabilities.mask(wanted.ambient) & permitted & inheritable
         try:
