@@ -15,7 +15,6 @@ container ends with the container. An allocation costs 0.1 ms, a publication 0.1
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
@@ -75,6 +74,7 @@ class BridgeNetwork:
         self._ports = HostPorts()
         self._relay = Relay()
         self._guard: RuleGuard | None = None
+        self._nft: NftablesSocket | None = None
         self._endpoints: dict[str, Endpoint] = {}  # allocated
         self._published: dict[str, Endpoint] = {}  # and reachable
 
@@ -108,8 +108,8 @@ class BridgeNetwork:
     def reassert(self) -> None:
         """Put back what other programs took away: the table, the acceptance by other firewalls,
         forwarding."""
-        with self._rules_lock, NftablesSocket() as nft:
-            if not nft.table_exists(rules.FAMILY, rules.table_name(self.config.name)):
+        with self._rules_lock:
+            if not self._open_nft().table_exists(rules.FAMILY, rules.table_name(self.config.name)):
                 _log.warning("the rules of %s are gone, writing them again", self.config.name)
                 self._write_rules()
         for complaint in self._open_ways():
@@ -122,6 +122,10 @@ class BridgeNetwork:
             self._guard.close()
             self._guard = None
         self._relay.close()
+        with self._rules_lock:
+            if self._nft is not None:
+                self._nft.close()
+                self._nft = None
         with self._lock:
             self._ports.close()
 
@@ -172,18 +176,15 @@ class BridgeNetwork:
         with self._rules_lock:
             self._published[endpoint.id] = endpoint
             try:
-                with NftablesSocket() as nft:
-                    nft.add_elements(
-                        rules.FAMILY, rules.table_name(self.config.name), rules.elements(endpoint)
-                    )
+                table = rules.table_name(self.config.name)
+                self._open_nft().add_elements(rules.FAMILY, table, rules.elements(endpoint))
             except FileNotFoundError:
                 # Someone flushed all rules. The whole table comes back, this endpoint with it.
                 self._write_rules()
             except OSError as error:
                 del self._published[endpoint.id]
-                raise errors.SampanError(
-                    f"cannot publish ports of {endpoint.container_id[:12]}: {error}"
-                ) from error
+                short_id = endpoint.container_id[:12]
+                raise errors.SampanError(f"cannot publish the ports of {short_id}: {error}") from error
         self._serve_ipv6(endpoint)
         _forget_datagrams(endpoint)
 
@@ -287,14 +288,19 @@ class BridgeNetwork:
     def _withdraw(self, endpoint: Endpoint) -> None:
         table = rules.table_name(self.config.name)
         elements = rules.elements(endpoint)
-        with NftablesSocket() as nft:
-            try:
-                nft.delete_elements(rules.FAMILY, table, elements)
-            except FileNotFoundError:
-                # All or none were deleted, and one was gone already: so each by itself.
-                for element in elements:
-                    with contextlib.suppress(FileNotFoundError):
-                        nft.delete_elements(rules.FAMILY, table, [element])
+        try:
+            self._open_nft().delete_elements(rules.FAMILY, table, elements)
+        except OSError:
+            # All or none were deleted: one was gone already, or the whole table. Without this endpoint it
+            # is right.
+            self._write_rules()
+
+    def _open_nft(self) -> NftablesSocket:
+        """The one socket, used under the rules lock. It stays open: closing one by which something was
+        deleted waits for RCU, 10 to 90 ms (nft_rcv_nl_event() in the kernel)."""
+        if self._nft is None:
+            self._nft = NftablesSocket()
+        return self._nft
 
     def _serve_ipv6(self, endpoint: Endpoint) -> None:
         for port in endpoint.ports:

@@ -11,6 +11,7 @@ import logging
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 from sampan.linux.nfnetlink import NFPROTO_IPV4, Change, NftablesMonitor
@@ -18,8 +19,9 @@ from sampan.networks import forwarding
 
 _log = logging.getLogger(__name__)
 
-# A firewall that reloads takes its rules down and puts them up again: wait for silence before looking.
-_SILENCE_MS = 300
+# A firewall that reloads takes its rules down and puts them up again: give it time before looking. What
+# comes later is looked at again.
+_PATIENCE = 0.3
 
 
 class RuleGuard:
@@ -45,16 +47,18 @@ class RuleGuard:
         poll = select.poll()
         poll.register(self._stop, select.POLLIN)
         poll.register(self._monitor.fileno(), select.POLLIN)
-        due = False
+        due: float | None = None
         while True:
-            ready = {descriptor for descriptor, _events in poll.poll(_SILENCE_MS if due else None)}
+            wait = None if due is None else max(0.0, due - time.monotonic()) * 1000
+            ready = {descriptor for descriptor, _events in poll.poll(wait)}
             if self._stop in ready:
                 return
             if ready:
                 changes = self._monitor.changes()
-                due = due or changes is None or self._concerned(changes)
-            elif due:
-                due = False
+                if due is None and (changes is None or self._concerned(changes)):
+                    due = time.monotonic() + _PATIENCE
+            if due is not None and time.monotonic() >= due:
+                due = None
                 self._look_safely()
 
     def _concerned(self, changes: Iterable[Change]) -> bool:

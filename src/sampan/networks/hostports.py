@@ -11,7 +11,9 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from sampan import errors
 from sampan.networks.ports import PortBinding, PublishedPort
@@ -44,6 +46,7 @@ class HostPorts:
 
     def __init__(self) -> None:
         self._held: dict[PublishedPort, Reservation] = {}
+        self._by_number: dict[tuple[str, int], list[PublishedPort]] = {}
         self._last: dict[tuple[str, str], int] = {}  # Ephemeral ports are given out in turn, per address.
 
     def reserve(self, binding: PortBinding) -> list[Reservation]:
@@ -75,19 +78,20 @@ class HostPorts:
         reservation = self._held.pop(port, None)
         if reservation is not None:
             reservation.socket.close()
+            self._by_number[port.protocol, port.host_port].remove(port)
 
     def close(self) -> None:
         for port in list(self._held):
             self.release(port)
 
-    def _candidates(self, binding: PortBinding, address: str) -> list[int]:
+    def _candidates(self, binding: PortBinding, address: str) -> Iterable[int]:
         if binding.first:
-            return list(range(binding.first, binding.last + 1))
+            return range(binding.first, binding.last + 1)
         first, last = _ephemeral_range()
         start = self._last.get((address, binding.protocol), last) + 1
         if not first <= start <= last:
             start = first
-        return [*range(start, last + 1), *range(first, start)]
+        return chain(range(start, last + 1), range(first, start))
 
     def _reserve_on(self, addresses: tuple[str, ...], binding: PortBinding, number: int) -> list[Reservation]:
         """The same number on each of the addresses, or on none."""
@@ -105,21 +109,21 @@ class HostPorts:
         return reserved
 
     def _hold(self, port: PublishedPort) -> Reservation:
-        if any(_collide(port, other) for other in self._held):
+        same_number = self._by_number.setdefault((port.protocol, port.host_port), [])
+        if any(_collide(port, other) for other in same_number):
             where = f"{port.host_ip}:{port.host_port}"
             raise PortUnavailable(f"Bind for {where} failed: port is already allocated")
         reservation = Reservation(port, _bind(port))
         self._held[port] = reservation
+        same_number.append(port)
         return reservation
 
 
 def _collide(one: PublishedPort, other: PublishedPort) -> bool:
-    return (
-        one.host_port == other.host_port
-        and one.protocol == other.protocol
-        and one.is_ipv6 == other.is_ipv6
-        and (one.host_ip == other.host_ip or one.host_ip in _EVERYWHERE or other.host_ip in _EVERYWHERE)
-    )
+    """Whether two ports of the same number and protocol stand in each other's way."""
+    same_family = one.is_ipv6 == other.is_ipv6
+    everywhere = one.host_ip in _EVERYWHERE or other.host_ip in _EVERYWHERE
+    return same_family and (everywhere or one.host_ip == other.host_ip)
 
 
 def _has_ipv6(protocol: str) -> bool:
