@@ -1,5 +1,6 @@
-"""Entry of `sampan-runtime`: run as `python -I -S .../sampan/runtime/__main__.py`, so it finds the package by
-itself.
+"""Entry of `sampan-runtime`.
+
+Run as `python -I -S .../sampan/runtime/__main__.py` it finds its package by itself: `site` would cost 20 ms.
 """
 
 from __future__ import annotations
@@ -9,9 +10,7 @@ import sys
 
 if __name__ == "__main__":
     script = os.path.abspath(__file__)
-    if not sys.flags.no_site:
-        pass  # `python -m sampan.runtime`: the package was found already
-    else:
+    if sys.flags.no_site:
         sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(script))))
 
     from sampan.runtime.command_line import main

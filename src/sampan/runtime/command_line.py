@@ -26,7 +26,7 @@ from sampan.runtime.commands.arguments import (
     option_help,
     parse,
 )
-from sampan.runtime.spec import OCI_VERSION
+from sampan.runtime.version import OCI_VERSION
 
 VERBS = [
     "create",
@@ -43,6 +43,9 @@ VERBS = [
     "state",
     "update",
 ]
+
+# Verbs that start or join containers: they run from an interpreter that no container can write to.
+_SEALED = frozenset(("create", "exec", "run"))
 
 DEFAULT_ROOT = "/run/sampan-runtime"
 
@@ -83,19 +86,23 @@ def main(script: str, words: Sequence[str]) -> int:
         return 0
     if rest[0] not in VERBS:
         return fail(settings, f"No help topic for '{rest[0]}'", 3)
+    if rest[0] in _SEALED:
+        # Before its module and all that it needs is loaded: it will be, in the other interpreter.
+        try:
+            sealed.seal([script, *words])
+        except OSError as error:
+            return fail(settings, f"unable to seal the interpreter: {_text(error)}")
     command: Command = importlib.import_module(f"sampan.runtime.commands.{rest[0]}").COMMAND
-    return _run(command, settings, script, words, rest[1:])
+    return _run(command, settings, rest[1:])
 
 
-def _run(command: Command, settings: Global, script: str, words: Sequence[str], rest: Sequence[str]) -> int:
+def _run(command: Command, settings: Global, rest: Sequence[str]) -> int:
     try:
         if any(word in ("--help", "-h", "-help") for word in rest[:1]):
             print(command.help(), end="")
             return 0
         values, left = parse(command.options, rest)
         command.check(left)
-        if command.seals:
-            sealed.seal([script, *words])
         return command.run(Arguments(settings, values, left))
     except UsageError as error:
         print(f"Incorrect Usage: {error.message}\n\n{command.help()}", file=sys.stderr)

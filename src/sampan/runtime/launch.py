@@ -99,34 +99,38 @@ def launch(
     if options.debug is not None:
         options.debug(executor.describe(operations))
     with ExitStack() as stack:
-        namespaces = _open_namespaces(spec, descriptors, stack)
         new = NewProcess(cgroup, stack)
         context = new.context
-        context.bundle, context.rootfs = bundle, descriptors.rootfs
+        context.bundle, context.rootfs, context.inside, context.gate = (
+            bundle,
+            descriptors.rootfs,
+            inside,
+            gate,
+        )
         context.mount_sources = {clean_path(path): fd for path, fd in descriptors.mounts.items()}
-        context.namespaces, context.inside, context.gate = namespaces, inside, gate
+        context.namespaces = _open_namespaces(spec, descriptors, stack)
         context.stdio, context.preserve_fds = _streams(stdio), options.preserve_fds
-        flags = 0
-        for kind in _CLONED:
-            if spec.linux.is_new(kind) and kind not in namespaces:
-                flags |= NAMESPACES[kind][0]
         new.prepare_cgroup(spec.linux.resources)
-        new.clone(operations, flags, namespaces.get("pid"))
-        if spec.linux.is_new("user"):
-            idmaps.write(new.pid, spec.linux.uid_mappings, spec.linux.gid_mappings)
-            new.announce(Stage.MAPPED)
-        _adjust_oom_score(new.pid, spec.process)
-        if prepare is not None:
-            _call(prepare, new.pid)
-        new.announce(Stage.PREPARED)
-        new.enter_cgroup(spec.linux.resources)
-        launched = new.follow(lambda: _run_runtime_hooks(spec, replace(state, pid=new.pid)))
+        new.clone(operations, _clone_flags(spec, context.namespaces), context.namespaces.get("pid"))
+        launched = _accompany(new, spec, state, prepare)
         if gate is None:
-            hooks.run(
-                "poststart", spec.hooks.poststart, replace(state, pid=new.pid, status="running").to_json()
-            )
+            running = replace(state, pid=new.pid, status="running").to_json()
+            hooks.run("poststart", spec.hooks.poststart, running)
         new.succeeded()
         return launched
+
+
+def _accompany(new: NewProcess, spec: Spec, state: State, prepare: Callable[[int], None] | None) -> Launched:
+    """Do the parent's part, in the order of the stages, while the new process does its own."""
+    if spec.linux.is_new("user"):
+        idmaps.write(new.pid, spec.linux.uid_mappings, spec.linux.gid_mappings)
+        new.announce(Stage.MAPPED)
+    _adjust_oom_score(new.pid, spec.process)
+    if prepare is not None:
+        _call(prepare, new.pid)
+    new.announce(Stage.PREPARED)
+    new.enter_cgroup(spec.linux.resources)
+    return new.follow(lambda: _run_runtime_hooks(spec, replace(state, pid=new.pid)))
 
 
 def launch_exec(
@@ -161,6 +165,14 @@ def launch_exec(
         launched = new.follow(None)
         new.succeeded()
         return launched
+
+
+def _clone_flags(spec: Spec, joined: Mapping[str, int]) -> int:
+    flags = 0
+    for kind in _CLONED:
+        if spec.linux.is_new(kind) and kind not in joined:
+            flags |= NAMESPACES[kind][0]
+    return flags
 
 
 def _choices(spec: Spec, user: str | None, groups: Sequence[str], options: Options) -> plan.Choices:

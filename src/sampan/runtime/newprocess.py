@@ -83,15 +83,18 @@ class NewProcess:
         self._child_end.close()
 
     def _clone3(self, flags: int, cgroup_fd: int | None) -> tuple[int, int]:
-        if cgroup_fd is None:
-            return processes.clone3(flags)
         try:
-            made = processes.clone3(flags, cgroup_fd=cgroup_fd)
+            if cgroup_fd is None:
+                return processes.clone3(flags)
+            try:
+                made = processes.clone3(flags, cgroup_fd=cgroup_fd)
+            except OSError as error:
+                # EBUSY: an exec, and the container's init has handed controllers on to cgroups of its own.
+                if error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
+                    raise
+                return processes.clone3(flags)
         except OSError as error:
-            # EBUSY: an exec, and the container's init has handed controllers on to cgroups of its own.
-            if error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
-                raise
-            return processes.clone3(flags)
+            raise start_failed(f"clone3: {go_error(error)}") from error
         self._born_inside = True
         return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-from sampan.runtime.spec import OCI_VERSION
+from sampan.runtime.version import OCI_VERSION
 
 
 @dataclass(frozen=True, slots=True)

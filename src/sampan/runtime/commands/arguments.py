@@ -7,7 +7,7 @@ space; options end at the first word that is none, so that `exec ID ls -l` needs
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from sampan import errors
 
@@ -83,9 +83,7 @@ class Command:
     options: tuple[Option, ...] = ()
     words: tuple[int, int | None] = (1, 1)
     failure_code: int = 1
-    seals: bool = False  # it starts or joins containers, so it must run from the sealed interpreter
     prefix: str = ""  # before its error messages, as in runc: "exec failed: "
-    example: str = field(default="")
 
     def help(self) -> str:
         options = "[command options] " if self.options else ""

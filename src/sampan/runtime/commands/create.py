@@ -141,6 +141,5 @@ COMMAND = Command(
     summary="create a container",
     run=run,
     options=OPTIONS,
-    seals=True,
     prefix="sampan-runtime create failed: ",
 )

@@ -127,6 +127,5 @@ COMMAND = Command(
     ),
     words=(1, None),
     failure_code=255,
-    seals=True,
     prefix="exec failed: ",
 )

@@ -32,6 +32,5 @@ COMMAND = Command(
         Option(("detach", "d"), "detach from the container's process", flag=True),
         Option(("keep",), "do not delete the container after it exits", flag=True),
     ),
-    seals=True,
     prefix="sampan-runtime run failed: ",
 )

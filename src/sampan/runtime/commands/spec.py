@@ -7,9 +7,18 @@ import os
 
 from sampan import errors
 from sampan.runtime.commands.arguments import Arguments, Command, Option
-from sampan.runtime.spec import OCI_VERSION
+from sampan.runtime.version import OCI_VERSION
 
 _CAPABILITIES = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
+
+
+_MASKED = [
+    *(
+        f"/proc/{name}"
+        for name in ("acpi", "asound", "kcore", "keys", "latency_stats", "timer_list", "timer_stats")
+    ),
+    *("/proc/sched_debug", "/sys/firmware", "/proc/scsi"),
+]
 
 
 def _mount(destination: str, kind: str, source: str, *options: str) -> dict[str, object]:
@@ -57,18 +66,7 @@ def starter() -> dict[str, object]:
         "linux": {
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
             "namespaces": [{"type": kind} for kind in ("pid", "network", "ipc", "uts", "mount", "cgroup")],
-            "maskedPaths": [
-                "/proc/acpi",
-                "/proc/asound",
-                "/proc/kcore",
-                "/proc/keys",
-                "/proc/latency_stats",
-                "/proc/timer_list",
-                "/proc/timer_stats",
-                "/proc/sched_debug",
-                "/sys/firmware",
-                "/proc/scsi",
-            ],
+            "maskedPaths": _MASKED,
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
         },
     }

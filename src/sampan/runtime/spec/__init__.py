@@ -16,6 +16,7 @@ from sampan.runtime.spec.linux import Device, IdMapping, Linux, TimeOffset, pars
 from sampan.runtime.spec.mounts import Attributes, Mount, MountOptions, parse_mount, parse_options
 from sampan.runtime.spec.process import Capabilities, Process, Rlimit, User, parse_process
 from sampan.runtime.spec.resources import Resources, parse_resources
+from sampan.runtime.version import OCI_VERSION
 
 __all__ = [
     "Attributes",
@@ -40,8 +41,6 @@ __all__ = [
     "parse_process",
     "parse_resources",
 ]
-
-OCI_VERSION = "1.2.0"
 
 # Far above every real config.json, so that a hostile one cannot exhaust memory.
 MAX_CONFIG = 64 * 1024 * 1024
