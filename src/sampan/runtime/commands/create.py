@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import replace
 
 from sampan import errors
 from sampan.runtime import containers, hooks
@@ -61,6 +62,9 @@ def create_container(
     if loaded.process is None:
         raise errors.InvalidArgument("process property must not be empty")
     streams.check_console(arguments, loaded.process.terminal, detached)
+    if not detached:
+        loaded = replace(loaded, process=streams.with_own_size(loaded.process))
+    stdio = streams.own_stdio(loaded.process)
     cgroup_path = loaded.linux.cgroups_path or container_id
     cgroup = open_cgroups().cgroup(cgroup_path)
     folder = store.reserve(container_id, bundle)
@@ -74,7 +78,7 @@ def create_container(
             bundle,
             container_id=container_id,
             cgroup=cgroup,
-            stdio=streams.own_stdio(loaded.process),
+            stdio=stdio,
             gate=gate,
             options=options(arguments),
         )

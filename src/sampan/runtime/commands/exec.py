@@ -33,6 +33,8 @@ def run(arguments: Arguments) -> int:
     process = _process(arguments, loaded)
     detached = arguments.flag("detach")
     streams.check_console(arguments, process.terminal, detached)
+    if not detached:
+        process = streams.with_own_size(process)
     launched = launch_exec(
         container.pid,
         process,

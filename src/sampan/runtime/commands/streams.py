@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+from dataclasses import replace
 
 from sampan import errors
 from sampan.runtime.commands.arguments import Arguments
@@ -16,6 +17,14 @@ from sampan.runtime.spec import Process
 def own_stdio(process: Process) -> Stdio | None:
     """Without a terminal the container gets the streams of this command itself."""
     return None if process.terminal else Stdio(0, 1, 2)
+
+
+def with_own_size(process: Process) -> Process:
+    """Before the program could ask: a terminal that we stand in front of has the size of our own."""
+    if not process.terminal or not os.isatty(0):
+        return process
+    size = os.get_terminal_size(0)
+    return replace(process, console_size=(size.lines, size.columns))
 
 
 def check_console(arguments: Arguments, terminal: bool, detached: bool) -> None:
