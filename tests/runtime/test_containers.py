@@ -555,13 +555,18 @@ def test_born_in_a_v2_cgroup(bundle: Bundle) -> None:
     if unified is None:
         pytest.skip("this host has no cgroup v2")
     cgroup = V2Cgroup(bundle.cgroup_path, unified.mount_point, bundle.cgroup_path)
-    parsed = spec.parse(bundle.config("sh", "-c", "grep ^0: /proc/self/cgroup; ls /sys/fs/cgroup; sleep 99"))
+    parsed = spec.parse(
+        bundle.config("sh", "-c", "grep ^0: /proc/self/cgroup; ls /sys/fs/cgroup; echo .; sleep 99")
+    )
 
     def run() -> list[str]:
         reader, writer = os.pipe()
         null = os.open(os.devnull, os.O_RDWR)
         stdio = Stdio(null, writer, writer)
         launched = launch(parsed, str(bundle.folder), container_id="c", cgroup=cgroup, stdio=stdio)
+        output = b""
+        while not output.endswith(b".\n"):
+            output += os.read(reader, 65536)
         again = parsed.process
         assert again is not None
         again = replace(again, args=("grep", "^0:", "/proc/self/cgroup"))
@@ -572,8 +577,7 @@ def test_born_in_a_v2_cgroup(bundle: Bundle) -> None:
         os.waitpid(launched.pid, 0)
         cgroup.delete()
         os.close(writer)
-        with open(reader, encoding="ascii") as output:
-            return [outside.strip(), *output.read().split()]
+        return [outside.strip(), *(output + os.read(reader, 65536)).decode().split()]
 
     try:
         outside, *inside = in_fork(run)

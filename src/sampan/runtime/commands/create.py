@@ -59,12 +59,12 @@ def create_container(
         raise errors.InvalidArgument(f"chdir {bundle}: no such file or directory")
     container_id = arguments.words[0]
     loaded = specification.load(bundle)
-    if loaded.process is None:
+    process = loaded.process
+    if process is None:
         raise errors.InvalidArgument("process property must not be empty")
-    streams.check_console(arguments, loaded.process.terminal, detached)
+    streams.check_console(arguments, process.terminal, detached)
     if not detached:
-        loaded = replace(loaded, process=streams.with_own_size(loaded.process))
-    stdio = streams.own_stdio(loaded.process)
+        loaded = replace(loaded, process=streams.with_own_size(process))
     cgroup_path = loaded.linux.cgroups_path or container_id
     cgroup = open_cgroups().cgroup(cgroup_path)
     folder = store.reserve(container_id, bundle)
@@ -78,7 +78,7 @@ def create_container(
             bundle,
             container_id=container_id,
             cgroup=cgroup,
-            stdio=stdio,
+            stdio=streams.own_stdio(process),
             gate=gate,
             options=options(arguments),
         )
