@@ -114,7 +114,7 @@ class Container:
                 future.set_result(self.exit_document())
 
     def exit_document(self) -> Document:
-        """Without an Error: why a start failed is the answer to the start, and `docker run` would print it twice."""
+        """No Error: why a start failed is the answer to the start, and `docker run` would print it twice."""
         return {"StatusCode": self.status.exit_code}
 
     # --- clients that come before the start ---

@@ -33,6 +33,8 @@ async def create(
 ) -> tuple[Container, list[str]]:
     """Make a container and add it to the registry; also returns the warnings for the client."""
     config, host_config = configuration.plain(body), body.host_config or HostConfig()
+    if config == ContainerConfig():
+        raise errors.InvalidArgument("Config cannot be empty in order to create a container")
     configuration.check_modes(config, host_config)
     configuration.check_config(config)
     refusals.check(config, host_config, body.networking_config)
@@ -61,12 +63,14 @@ async def create(
 
 
 def _with_full_ids(services: Services, host_config: HostConfig) -> HostConfig:
-    """`container:NAME` as `container:ID`, which a rename does not change. Raises NotFound."""
+    """`container:NAME` as `container:ID`, which a rename does not change. A missing one fails the start."""
     changes: dict[str, Any] = {}
     for field in ("network_mode", "pid_mode"):
         mode: str = getattr(host_config, field)
         if mode.startswith(_CONTAINER):
-            changes[field] = _CONTAINER + services.registry.resolve(mode.removeprefix(_CONTAINER)).id
+            found = services.registry.find(mode.removeprefix(_CONTAINER))
+            if found is not None:
+                changes[field] = _CONTAINER + found.id
     return msgspec.structs.replace(host_config, **changes)
 
 

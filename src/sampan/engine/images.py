@@ -43,7 +43,10 @@ class Images:
         return [document | {"Containers": self._count(document["Id"])} for document in documents]
 
     async def inspect(self, reference: str, *, legacy: bool = False) -> Document:
-        return await self._threads.run(self._store.inspect, reference, legacy=legacy)
+        try:
+            return await self._threads.run(self._store.inspect, reference, legacy=legacy)
+        except errors.NotFound as error:
+            raise errors.NotFound(f"no such image: {reference}: {error}") from None
 
     async def history(self, reference: str) -> Documents:
         return await self._threads.run(self._store.history, reference)

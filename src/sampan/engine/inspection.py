@@ -46,6 +46,12 @@ _HOST_CONFIG_OMITTED = (
 )
 
 
+# Maps, which Go writes sorted by key; other objects are structs, in their own order.
+_MAPS = frozenset(
+    ["Annotations", "ExposedPorts", "Labels", "PortBindings", "StorageOpt", "Sysctls", "Tmpfs", "Volumes"]
+)
+
+
 def document(
     container: Container, settings: Settings, network: Network, driver_data: dict[str, str]
 ) -> Document:
@@ -165,7 +171,7 @@ def _without_empty(struct: msgspec.Struct, omitted: tuple[str, ...]) -> Document
     for key in omitted:
         if not found.get(key) and found.get(key) is not True:
             found.pop(key, None)
-    return {key: _sorted(value) if isinstance(value, dict) else value for key, value in found.items()}
+    return {key: _sorted(value) if key in _MAPS and value else value for key, value in found.items()}
 
 
 def _sorted(mapping: dict[str, Any]) -> dict[str, Any]:

@@ -26,15 +26,13 @@ Document = dict[str, Any]
 Filters = Mapping[str, Sequence[str]]
 
 BRIDGE, HOST, NONE = "bridge", "host", "none"
+_CONTAINER = "container:"
 _DRIVERS = {BRIDGE: "bridge", HOST: "host", NONE: "null"}
 
 _EMPTY_ENDPOINT: Document = {
     "IPAMConfig": None,
     "Links": None,
     "Aliases": None,
-    "MacAddress": "",
-    "DriverOpts": None,
-    "GwPriority": 0,
     "NetworkID": "",
     "EndpointID": "",
     "Gateway": "",
@@ -43,6 +41,9 @@ _EMPTY_ENDPOINT: Document = {
     "IPv6Gateway": "",
     "GlobalIPv6Address": "",
     "GlobalIPv6PrefixLen": 0,
+    "MacAddress": "",
+    "DriverOpts": None,
+    "GwPriority": 0,
     "DNSNames": None,
 }
 
@@ -90,8 +91,10 @@ class Network:
         mode = kind_of(record)
         if mode == NONE:
             return Joined(None, {"mode": "loopback"})
-        if mode != BRIDGE:
+        if mode == HOST or mode.startswith(_CONTAINER):
             return Joined(None, None)
+        if mode != BRIDGE:
+            raise errors.NotFound(f"network {mode} not found")
         endpoint = self._bridge.allocate(record.id, self._wishes(record), record.name)
         try:
             self._bridge.publish(endpoint)
@@ -155,11 +158,11 @@ class Network:
         settings: Document = {
             "Bridge": "",
             "SandboxID": hashlib.sha256(f"{record.id} {pid}".encode()).hexdigest() if pid else "",
-            "SandboxKey": f"/proc/{pid}/ns/net" if pid else "",
-            "Ports": ports,
             "HairpinMode": False,
             "LinkLocalIPv6Address": "",
             "LinkLocalIPv6PrefixLen": 0,
+            "Ports": ports,
+            "SandboxKey": f"/proc/{pid}/ns/net" if pid else "",
             "SecondaryIPAddresses": None,
             "SecondaryIPv6Addresses": None,
         }

@@ -51,6 +51,8 @@ class Surroundings:
     devices: tuple[Document, ...] = ()
     device_rules: tuple[Document, ...] = ()
     blocks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    namespaces: Mapping[str, str] = field(default_factory=dict)
+    """Type → path of the namespace of another container. The descriptor that is sent along has precedence."""
     console_size: tuple[int, int] | None = None
 
 
@@ -149,7 +151,10 @@ def _linux(
 ) -> Document:
     rules: list[Document] = [*DEFAULT_RULES, *around.device_rules]
     linux: Document = {
-        "namespaces": [{"type": kind} for kind in _namespaces(host_config)],
+        "namespaces": [
+            {"type": kind, "path": around.namespaces[kind]} if kind in around.namespaces else {"type": kind}
+            for kind in _namespaces(host_config)
+        ],
         "cgroupsPath": around.cgroup_path,
         "devices": list(around.devices),
         "resources": ociresources.build(
@@ -168,7 +173,7 @@ def _linux(
 
 
 def _namespaces(host_config: HostConfig) -> list[str]:
-    """New ones, and those of other containers: which of the two is said by the descriptors sent along."""
+    """All that are not the host's: new ones, and those of other containers."""
     modes = (
         ("network", host_config.network_mode),
         ("uts", host_config.uts_mode),

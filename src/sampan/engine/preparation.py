@@ -104,13 +104,12 @@ def _prepare(
     for destination, path in own_files.items():
         if all(point.destination != destination for point in record.points):
             keep(protocol.MOUNT_PREFIX + destination, mounts.open_tree(path, _CLONE))
-    console_size = _console_size(record)
-    document = _config(services, record, hostname, own_files, console_size)
+    document = _config(services, record, peers, hostname, own_files)
     _write(f"{paths.bundle}/{protocol.CONFIG_NAME}", msgspec.json.encode(document))
     request = protocol.Start(
         seq=0,
         terminal=record.config.tty,
-        console_size=console_size,
+        console_size=_console_size(record),
         stdin_open=record.config.open_stdin,
         stdin_once=record.config.stdin_once,
         log=policy,
@@ -159,12 +158,11 @@ def _open_bind(point: MountPoint) -> int:
 
 def _open_namespace(peer: Peer, kind: str) -> int:
     """The namespace of another container's first process."""
-    folder = f"/proc/{peer.status.pid}"
     try:
-        fd = os.open(f"{folder}/ns/{_NAMESPACE_FILES[kind]}", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(_namespace_path(peer, kind), os.O_RDONLY | os.O_CLOEXEC)
         try:
             # The pid of a container that has ended meanwhile may be somebody else's: the cgroup tells.
-            with open(f"{folder}/cgroup", encoding="utf-8", errors="replace") as file:
+            with open(f"/proc/{peer.status.pid}/cgroup", encoding="utf-8", errors="replace") as file:
                 if peer.record.id in file.read():
                     return fd
         except BaseException:
@@ -176,16 +174,16 @@ def _open_namespace(peer: Peer, kind: str) -> int:
     raise not_running_peer(kind, peer.record.id)
 
 
+def _namespace_path(peer: Peer, kind: str) -> str:
+    return f"/proc/{peer.status.pid}/ns/{_NAMESPACE_FILES[kind]}"
+
+
 def not_running_peer(kind: str, identifier: str) -> errors.Conflict:
     return errors.Conflict(f"cannot join {kind} of a non running container: {identifier}")
 
 
 def _config(
-    services: Services,
-    record: Record,
-    hostname: str,
-    own_files: dict[str, str],
-    console_size: tuple[int, int] | None,
+    services: Services, record: Record, peers: dict[str, Peer], hostname: str, own_files: dict[str, str]
 ) -> Document:
     host_config = record.host_config
     if host_config.privileged:
@@ -205,7 +203,8 @@ def _config(
         devices=tuple(nodes),
         device_rules=tuple(rules),
         blocks={path: devices.block_device(path) for path in ociresources.block_paths(host_config)},
-        console_size=console_size,
+        namespaces={kind: _namespace_path(peer, kind) for kind, peer in peers.items()},
+        console_size=_console_size(record),
     )
     return ociconfig.build(record.config, host_config, record.points, around)
 

@@ -12,11 +12,13 @@ from sampan import errors
 from sampan.engine.schema import ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig
 
 _LOG_DRIVERS = ("", "json-file", "none")
+_FOREIGN_LOG_DRIVERS = frozenset(
+    ["awslogs", "fluentd", "gcplogs", "gelf", "journald", "local", "splunk", "syslog"]
+)
 _LOG_OPTIONS = frozenset(("max-size", "max-file"))
 _FOREIGN_LOG_OPTIONS = frozenset(
-    ("mode", "max-buffer-size", "labels", "labels-regex", "env", "env-regex", "tag")
+    ["mode", "max-buffer-size", "labels", "labels-regex", "env", "env-regex", "tag"]
 )
-_NETWORKS = ("", "default", "bridge", "none", "host")
 
 # Option → (how to find that it is set, what to call it).
 _HOST_OPTIONS: dict[str, tuple[Callable[[HostConfig], object], str]] = {
@@ -75,8 +77,10 @@ def check(config: ContainerConfig, host_config: HostConfig, networking: Networki
 
 def _check_log(host_config: HostConfig) -> None:
     driver, given = host_config.log_config.type, host_config.log_config.config or {}
-    if driver not in _LOG_DRIVERS:
+    if driver in _FOREIGN_LOG_DRIVERS:
         raise _unsupported(f"log drivers such as {driver}", "--log-driver")
+    if driver not in _LOG_DRIVERS:
+        raise errors.InvalidArgument(f'error looking up logging plugin {driver}: plugin "{driver}" not found')
     for name, value in given.items():
         if name == "compress" and value in ("", "false"):
             continue
@@ -89,8 +93,6 @@ def _check_log(host_config: HostConfig) -> None:
 
 def _check_network(host_config: HostConfig, networking: NetworkingConfig | None) -> None:
     mode = host_config.network_mode
-    if mode not in _NETWORKS and not mode.startswith("container:"):
-        raise errors.NotFound(f"network {mode} not found")
     endpoints = (networking.endpoints_config if networking is not None else None) or {}
     for name, endpoint in endpoints.items():
         if not _is_same_network(name, mode):

@@ -111,6 +111,8 @@ class Executions:
                 continue
             if not execution.told:
                 execution.told = publish(protocol.ExecExited(exec_id, process.exit_code)) > 0
+            # Only now: who sees the end of the output asks for the exit code next.
+            execution.streams.close()
             if execution.told and not execution.streams.clients:
                 del self._executions[exec_id]
         self._forget_oldest()

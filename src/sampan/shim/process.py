@@ -71,4 +71,4 @@ class Process:
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
-            self.streams.close()
+            self.streams.finish()

@@ -155,7 +155,7 @@ class Input:
 
 
 class Streams:
-    """All streams of one process, and its clients: `begin`, …, `drain`, `close`.
+    """All streams of one process, and its clients: `begin`, …, `drain`, `finish`, `close`.
 
     Before `begin` clients may join already; they wait. `on_detach` is told of one that used its detach keys.
     """
@@ -207,13 +207,17 @@ class Streams:
             for output in self._outputs:
                 set_window_size(output.fd, height, width)
 
-    def close(self) -> None:
-        """Give up all descriptors of the process, and let the clients take what is queued for them."""
+    def finish(self) -> None:
+        """Give up all descriptors of the process: there is no more output. The clients stay."""
         if self._input is not None:
             self._input.close()
         outputs, self._outputs = self._outputs, []
         for output in outputs:
             output.close()
+
+    def close(self) -> None:
+        """The same, and let the clients go when they have taken what is queued for them."""
+        self.finish()
         for client in list(self.clients):
             client.end()
 

@@ -184,6 +184,7 @@ class Supervisor:
         directory.write(self.directory, protocol.EXIT_NAME, json.dumps(protocol.document_of(exited)).encode())
         self.phase = Phase.EXITED
         self._controllers.publish(exited)
+        self._streams.close()
         self._remove_container()
         self._release()
 
