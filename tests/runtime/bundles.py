@@ -116,7 +116,11 @@ class Bundle:
 
     def cgroup_folders(self) -> list[Path]:
         """What is there of the container's cgroup."""
-        return [path for path in Path("/sys/fs/cgroup").glob(f"**{self.cgroup_path}") if path.is_dir()]
+        top = Path("/sys/fs/cgroup")
+        hierarchies = [top, *(top / name for name in os.listdir(top))]
+        return [
+            path for path in (Path(f"{folder}{self.cgroup_path}") for folder in hierarchies) if path.is_dir()
+        ]
 
     def clean_up(self) -> None:
         for name in os.listdir(self.root) if self.root.is_dir() else ():
