@@ -124,7 +124,7 @@ def plan_container(spec: Spec, state: State, view: CgroupView, choices: Choices)
     start_hooks = (
         [barriers.RunHooks("startContainer", hooks.start_container, state)] if hooks.start_container else []
     )
-    return (*operations, *_become(spec.process, choices, start_hooks))
+    return (*operations, *_become(spec.process, choices, start_hooks, create_cwd=True))
 
 
 def plan_exec(spec: Spec, program: Process, choices: Choices) -> tuple[Operation, ...]:
@@ -138,7 +138,7 @@ def plan_exec(spec: Spec, program: Process, choices: Choices) -> tuple[Operation
     if spec.linux.personality is not None:
         operations.append(process.SetPersonality(spec.linux.personality))
     operations.append(barriers.Await(Stage.ATTACHED))
-    return (*operations, *_become(program, choices, []))
+    return (*operations, *_become(program, choices))
 
 
 def _begin(spec: Spec, container_id: str) -> list[Operation]:
@@ -265,8 +265,10 @@ def _kernel_settings(spec: Spec) -> list[Operation]:
     return operations
 
 
-def _become(program: Process, choices: Choices, start_hooks: Sequence[Operation]) -> list[Operation]:
-    """From inside the container's root to its program: the same for the first process and for an exec."""
+def _become(
+    program: Process, choices: Choices, start_hooks: Sequence[Operation] = (), *, create_cwd: bool = False
+) -> list[Operation]:
+    """From inside the container's root to its program: much the same for both kinds of process."""
     capabilities = program.capabilities or Capabilities()
     environment = dict(entry.partition("=")[::2] for entry in program.env)
     operations: list[Operation] = [
@@ -274,7 +276,7 @@ def _become(program: Process, choices: Choices, start_hooks: Sequence[Operation]
         *([process.SetRlimits(program.rlimits)] if program.rlimits else []),
         process.ResolveUser(program.user, choices.user, choices.groups, "HOME" not in environment),
         process.OwnStreams(),
-        process.EnterDirectory(program.cwd),
+        process.EnterDirectory(program.cwd, create_cwd),
         *([process.SetNoNewPrivileges()] if program.no_new_privileges else []),
         process.DropPrivileges(capabilities),
         process.FindProgram(program.args[0], environment.get("PATH", "")),

@@ -122,17 +122,24 @@ class OwnStreams:
 
 @dataclass(frozen=True, slots=True)
 class EnterDirectory:
-    """Change to the working folder, which is made if it is missing, and never lies outside the root."""
+    """Change to the working folder, which never lies outside the root.
+
+    `create`: make it if it is missing, as runc does for a container's first process and for no other.
+    """
 
     cwd: str
+    create: bool
 
     def describe(self) -> str:
-        return f"chdir {self.cwd}"
+        return f"chdir {self.cwd}{' (created if missing)' if self.create else ''}"
 
     def execute(self, context: Context) -> None:
         try:
             # No magic link is followed here: /proc/self/fd/7 may lead out of the root (CVE-2024-21626).
-            fd = context.root.make_directory(self.cwd)
+            if self.create:
+                fd = context.root.make_directory(self.cwd)
+            else:
+                fd = context.root.open(self.cwd, os.O_PATH | os.O_DIRECTORY)
         except OSError as error:
             raise chdir_failed(self.cwd, error) from error
         try:
