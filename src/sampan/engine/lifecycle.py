@@ -52,9 +52,9 @@ class Lifecycle:
     async def start(self, container: Container) -> None:
         """Start a container that does not run. Raises NotModified, Conflict, StartFailed and others."""
         _check_startable(container)
-        peers = self._peers(container)
         services = self._services
         try:
+            peers = self._peers(container)
             prepared = await services.threads.run(
                 preparation.prepare, services, container.record, container.status, peers
             )
