@@ -44,6 +44,13 @@ def serve(engine_fd: int) -> None:
     gc.collect()
     gc.disable()
     gc.freeze()
+    try:
+        _answer_all(engine)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the engine was killed before it read its answers
+
+
+def _answer_all(engine: socket.SocketType) -> None:
     while True:
         request, ancillary, _, _ = engine.recvmsg(spawning.MAX_REQUEST, _SPACE, _FLAGS)
         if not request:
