@@ -8,8 +8,9 @@ never holds up the event loop or another container. A hop there and back costs 0
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from sampan import errors
@@ -19,6 +20,8 @@ _T = TypeVar("_T")
 
 _THREADS = 16
 _SECONDS = 60.0
+
+_log = logging.getLogger("sampan.engine")
 
 
 class Threads:
@@ -31,17 +34,31 @@ class Threads:
         """Call `function` in a thread. Raises Unavailable after a minute; the thread then goes on alone."""
         return await self.run_within(_SECONDS, lambda: function(*args, **kwargs))
 
-    async def run_within(self, seconds: float | None, function: Callable[[], _T]) -> _T:
-        """The same with another deadline, or none: for what takes as long as its client."""
-        future = asyncio.get_running_loop().run_in_executor(self._pool, function)
+    async def run_within(
+        self, seconds: float | None, function: Callable[[], _T], abandon: Callable[[_T], object] | None = None
+    ) -> _T:
+        """The same with another deadline, or none: for what takes as long as its client.
+
+        `abandon` is called, in the thread, with a result that comes after the deadline: nobody else frees it.
+        """
+        work = self._pool.submit(function)
         try:
             async with asyncio.timeout(seconds) as deadline:
-                return await future
+                return await asyncio.shield(asyncio.wrap_future(work))
         except TimeoutError:
             if not deadline.expired():
                 raise
+            if not work.cancel() and abandon is not None:
+                work.add_done_callback(lambda done: _give_up(done, abandon))
             raise errors.Unavailable(f"an operation did not end within {seconds:.0f} seconds") from None
 
     def close(self) -> None:
         """Wait for what is running."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _give_up(done: Future[_T], abandon: Callable[[_T], object]) -> None:
+    try:
+        abandon(done.result())
+    except Exception as error:
+        _log.error("an operation that came too late: %s", error)

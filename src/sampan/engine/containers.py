@@ -37,6 +37,7 @@ from sampan.runtime.cgroups import Cgroup, open_cgroups
 from sampan.shim import protocol
 
 Document = dict[str, Any]
+Documents = list[Document]
 Filters = Mapping[str, Sequence[str]]
 
 _log = logging.getLogger("sampan.engine")
@@ -146,6 +147,7 @@ class Containers:
             else:
                 deleted.append(container.id)
                 reclaimed += size
+        self._services.events.publish("container", "prune", "", {"reclaimed": str(reclaimed)})
         return {"ContainersDeleted": deleted or None, "SpaceReclaimed": reclaimed}
 
     async def wait(self, reference: str, condition: str = "") -> asyncio.Future[Document]:
@@ -164,18 +166,28 @@ class Containers:
         limit: int = 0,
         size: bool = False,
         filters: Filters | None = None,
-    ) -> list[Document]:
+    ) -> Documents:
         filters = filters or {}
         ancestors = None
         if filters.get("ancestor"):
             ancestors = await self._services.threads.run(self._ancestors, filters["ancestor"])
         selection = listing.Selection(all, limit, filters, ancestors)
         found = listing.select(self._services.registry, selection)
-        documents = [inspection.summary(container, self._services.network) for container in found]
-        if size:
-            sizes = await self._services.threads.run(lambda: [self._sizes(container) for container in found])
-            documents = [document | sizes for document, sizes in zip(documents, sizes, strict=True)]
-        return documents
+        return await self.summaries(found, size=size)
+
+    async def summaries(self, containers: Sequence[Container], *, size: bool) -> Documents:
+        """The entries of the list for these containers."""
+
+        def look() -> tuple[dict[str, str], Documents]:
+            images = self._meanings({container.record.config.image for container in containers})
+            return images, [self._sizes(container) if size else {} for container in containers]
+
+        images, sizes = await self._services.threads.run(look)
+        network = self._services.network
+        return [
+            inspection.summary(container, network, images) | own
+            for container, own in zip(containers, sizes, strict=True)
+        ]
 
     async def inspect(self, reference: str, *, size: bool = False) -> Document:
         container = self._resolve(reference)
@@ -242,6 +254,16 @@ class Containers:
             if ancestor in wanted:
                 wanted.add(used)
         return frozenset(wanted)
+
+    def _meanings(self, names: set[str]) -> dict[str, str]:
+        """In a thread: names of images → ids, without those that mean nothing any more."""
+        found = {}
+        for name in names:
+            try:
+                found[name] = self._services.images.resolve(name).id
+            except errors.SampanError:
+                continue
+        return found
 
     def _sizes(self, container: Container) -> Document:
         """In a thread: what it wrote, and that with its image."""

@@ -65,18 +65,21 @@ class Engine:
         self.execs = Execs(services, lifecycle)
         self.images = Images(services.images, self._threads, services.registry)
         self.networks = Networks(services)
-        self.system = System(services)
+        self.system = System(services, self.containers)
 
     async def close(self) -> None:
         """Leave the containers to their shims and let go of everything else. Can run twice."""
         await self._tasks.close(_SECONDS_TO_END)
-        await self._zygote.close()
         services, self._services = self._services, None
         if services is not None:
             for container in services.registry:
                 container.drop_clients()
                 if container.shim is not None:
                     container.shim.close()
+            # What a shim told meanwhile is found again at the next start.
+            await self._tasks.close(0)
+        await self._zygote.close()
+        if services is not None:
             await self._threads.run(services.network.close)
         self._threads.close()
         if services is not None:

@@ -7,6 +7,7 @@ Pure but for sizes and the driver's data, which the caller brings.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -107,14 +108,15 @@ def state_document(status: Status) -> Document:
     }
 
 
-def summary(container: Container, network: Network) -> Document:
-    """One entry of `GET /containers/json`, without sizes."""
+def summary(container: Container, network: Network, images: Mapping[str, str]) -> Document:
+    """One entry of `GET /containers/json`, without sizes. `images`: what names of images mean at present."""
     record, status = container.record, container.status
     running = status.state.is_running
     document: Document = {
         "Id": record.id,
         "Names": [f"/{record.name}"],
-        "Image": record.config.image,
+        # A name that has moved on to another image would mislead.
+        "Image": record.config.image if images.get(record.config.image) == record.image else record.image,
         "ImageID": record.image,
         "Command": " ".join(_quoted(word) for word in ociconfig.command(record.config)),
         "Created": record.created // gotime.NANOSECONDS,
@@ -123,7 +125,7 @@ def summary(container: Container, network: Network) -> Document:
         "State": status.state.value,
         "Status": status_text(status),
         "HostConfig": {"NetworkMode": record.host_config.network_mode},
-        "NetworkSettings": {"Networks": network.networks_document(record, status.endpoint)},
+        "NetworkSettings": {"Networks": network.networks_document(record, status.endpoint, running=running)},
         "Mounts": [_mount_document(point) for point in record.points],
     }
     if record.host_config.annotations:

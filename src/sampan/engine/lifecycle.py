@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ import msgspec
 from sampan import errors
 from sampan.engine import preparation
 from sampan.engine.container import NEXT_EXIT, NOT_RUNNING, REMOVED, Container, Paths
+from sampan.engine.network import DRIVERS, kind_of
 from sampan.engine.preparation import Peer, Prepared
 from sampan.engine.record import Status
 from sampan.engine.services import Services
@@ -33,6 +35,9 @@ from sampan.wire import gotime
 _log = logging.getLogger("sampan.engine")
 
 _KILLED = 128 + signal.SIGKILL
+
+# A file server that does not answer must not hold up a start for ever.
+_SECONDS_TO_PREPARE = 60.0
 
 # Between the end of a container and the end of what belonged to it, its cgroup in the first place.
 _SECONDS_TO_RELEASE = 15.0
@@ -55,16 +60,17 @@ class Lifecycle:
         services = self._services
         try:
             peers = self._peers(container)
-            prepared = await services.threads.run(
-                preparation.prepare, services, container.record, container.status, peers
+            prepared = await services.threads.run_within(
+                _SECONDS_TO_PREPARE,
+                lambda: preparation.prepare(services, container.record, container.status, peers),
+                lambda late: preparation.undo(services, container.record, container.status, late),
             )
             try:
                 result = await self._launch(container, prepared)
             except BaseException:
                 await self._undo(container, prepared)
                 raise
-            finally:
-                prepared.close()
+            prepared.close()
         except (errors.SampanError, OSError) as error:
             await self._start_failed(container, error)
             raise self._explained(error) from error
@@ -101,7 +107,7 @@ class Lifecycle:
         def on_event(event: protocol.Event) -> None:
             if isinstance(event, protocol.Exited):
                 container.exited = event
-                container.actor.post(lambda: self.ended(container, event))
+                self._post(container, lambda: self.ended(container, event))
             elif isinstance(event, protocol.Released):
                 container.released.set()
             elif isinstance(event, protocol.ExecExited):
@@ -112,22 +118,30 @@ class Lifecycle:
         def on_lost() -> None:
             container.released.set()
             if container.exited is None:
-                container.actor.post(lambda: self.lost(container))
+                self._post(container, lambda: self.lost(container))
 
         return Shim(connection, on_event, on_lost)
+
+    def _post(self, container: Container, command: Callable[[], Awaitable[None]]) -> None:
+        """Send a command of which nobody awaits the result."""
+
+        def done(future: asyncio.Future[None]) -> None:
+            error = None if future.cancelled() else future.exception()
+            if error is not None:
+                _log.error("container %s: %s", container.id, error, exc_info=error)
+
+        container.actor.post(command).add_done_callback(done)
 
     async def _undo(self, container: Container, prepared: Prepared) -> None:
         """After a failed start: wait for the shim to go, then free what was prepared."""
         spawned = container.shim is not None
         if spawned:
             await self._await_release(container)
-        bundle = Paths.of(self._services.settings, container.id).bundle
 
         def free() -> None:
             if spawned and not container.released.is_set():
                 kill_cgroup(preparation.cgroup_path(self._services.settings.cgroup_parent, container.record))
-            self._services.network.leave(prepared.joined.endpoint)
-            preparation.remove_bundle(bundle)
+            preparation.undo(self._services, container.record, container.status, prepared)
 
         await self._services.threads.run(free)
 
@@ -164,8 +178,7 @@ class Lifecycle:
         )
         for warning in result.warnings:
             _log.warning("container %s: %s", container.id, warning)
-        if status.endpoint is not None:
-            self._publish_network("connect", container)
+        self._publish_network("connect", container)
         self.publish(container, "start")
         await self._services.threads.run(self._services.database.save_status, container.id, status)
 
@@ -190,8 +203,7 @@ class Lifecycle:
             self.publish(container, "oom")
         self.publish(container, "die", {"exitCode": str(exited.exit_code)})
         await self._services.threads.run(self._save_end, container.id, status, endpoint)
-        if endpoint is not None:
-            self._publish_network("disconnect", container)
+        self._publish_network("disconnect", container)
         # Whoever waits may use its ports and its exit code from now on, whatever happens to the engine.
         container.settle_waiting(NOT_RUNNING, NEXT_EXIT)
         await self._await_release(container)
@@ -266,9 +278,11 @@ class Lifecycle:
         )
 
     def _publish_network(self, action: str, container: Container) -> None:
-        network = self._services.network
-        attributes = {"container": container.id, "name": "bridge", "type": "bridge"}
-        self._services.events.publish("network", action, network.identifier("bridge"), attributes)
+        name = kind_of(container.record)
+        if name in DRIVERS:
+            attributes = {"container": container.id, "name": name, "type": DRIVERS[name]}
+            identifier = self._services.network.identifier(name)
+            self._services.events.publish("network", action, identifier, attributes)
 
 
 def _check_startable(container: Container) -> None:

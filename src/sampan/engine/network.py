@@ -27,7 +27,7 @@ Filters = Mapping[str, Sequence[str]]
 
 BRIDGE, HOST, NONE = "bridge", "host", "none"
 _CONTAINER = "container:"
-_DRIVERS = {BRIDGE: "bridge", HOST: "host", NONE: "null"}
+DRIVERS = {BRIDGE: "bridge", HOST: "host", NONE: "null"}
 
 _EMPTY_ENDPOINT: Document = {
     "IPAMConfig": None,
@@ -169,16 +169,16 @@ class Network:
         on_bridge = own if endpoint is not None else _EMPTY_ENDPOINT
         for key in _TOP_LEVEL:
             settings[key] = on_bridge[key]
-        settings["Networks"] = self.networks_document(record, endpoint)
+        settings["Networks"] = self.networks_document(record, endpoint, running=bool(pid))
         return settings
 
-    def networks_document(self, record: Record, endpoint: Document | None) -> Document:
+    def networks_document(self, record: Record, endpoint: Document | None, *, running: bool) -> Document:
         """`Networks`, in inspect and list: one entry, none for a container in another's network."""
         name = kind_of(record)
         if name.startswith("container:"):
             return {}
         document = _endpoint_document(endpoint)
-        if endpoint is not None or name != BRIDGE:
+        if running and name in DRIVERS:
             document = document | {"NetworkID": self.identifier(name)}
         return {name: document}
 
@@ -213,7 +213,7 @@ class Network:
         name = next(
             (
                 name
-                for name in _DRIVERS
+                for name in DRIVERS
                 if reference == name or (reference and self.identifier(name).startswith(reference))
             ),
             None,
@@ -280,7 +280,7 @@ def _plain_network(name: str, identifier: str) -> Document:
         "Name": name,
         "Id": identifier,
         "Scope": "local",
-        "Driver": _DRIVERS[name],
+        "Driver": DRIVERS[name],
         "EnableIPv4": True,
         "EnableIPv6": False,
         "IPAM": {"Driver": "default", "Options": None, "Config": []},

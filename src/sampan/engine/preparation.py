@@ -22,6 +22,7 @@ from sampan.engine.container import Paths
 from sampan.engine.mountpoints import MountPoint
 from sampan.engine.network import Joined
 from sampan.engine.record import Record, Status
+from sampan.engine.schema import HostConfig
 from sampan.engine.security import capabilities
 from sampan.engine.services import Services
 from sampan.engine.states import Intent
@@ -72,6 +73,14 @@ def prepare(services: Services, record: Record, status: Status, peers: dict[str,
         services.database.save_status(record.id, intended, Intent.START)
         undo.pop_all()
         return prepared
+
+
+def undo(services: Services, record: Record, status: Status, prepared: Prepared) -> None:
+    """In a thread: free what was prepared for a start that did not come about."""
+    prepared.close()
+    services.network.leave(prepared.joined.endpoint)
+    remove_bundle(Paths.of(services.settings, record.id).bundle)
+    services.database.save_status(record.id, status)
 
 
 def _prepare(
@@ -199,7 +208,7 @@ def _config(
         domainname=record.config.domainname,
         nofile=_highest_nofile(),
         files=own_files,
-        init=find_init(services.settings.init_path) if host_config.init else None,
+        init=find_init(services.settings.init_path) if _wants_init(host_config) else None,
         devices=tuple(nodes),
         device_rules=tuple(rules),
         blocks={path: devices.block_device(path) for path in ociresources.block_paths(host_config)},
@@ -212,6 +221,11 @@ def _config(
 def cgroup_path(parent: str, record: Record) -> str:
     """The container's cgroup, below the parent in each hierarchy."""
     return f"/{(record.host_config.cgroup_parent or parent).strip('/')}/{record.id}"
+
+
+def _wants_init(host_config: HostConfig) -> bool:
+    """Only the first process of a PID namespace can be an init."""
+    return bool(host_config.init) and not host_config.pid_mode
 
 
 def find_init(name: str) -> str:

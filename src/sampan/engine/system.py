@@ -15,7 +15,8 @@ import uuid
 from typing import Any
 
 import sampan
-from sampan.engine import inspection, listing
+from sampan.engine import listing
+from sampan.engine.containers import Containers
 from sampan.engine.listing import Selection
 from sampan.engine.services import Services
 from sampan.engine.states import State
@@ -29,8 +30,9 @@ _RUNTIME = "runc"  # the name under which clients know the default one
 class System:
     """The API's tag System."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, containers: Containers) -> None:
         self._services = services
+        self._containers = containers
 
     async def ping(self) -> str:
         return "OK"
@@ -86,23 +88,13 @@ class System:
         services = self._services
         containers = listing.select(services.registry, Selection(True, 0, {}))
 
-        def measure() -> tuple[Document, list[int], dict[str, int]]:
-            usage = services.images.disk_usage()
-            sizes = [services.images.writable_size(container.id) for container in containers]
-            return usage, sizes, {image["Id"]: image["Size"] for image in usage["Images"]}
-
-        usage, sizes, of_image = await services.threads.run(measure)
+        usage = await services.threads.run(services.images.disk_usage)
         for image in usage["Images"]:
             image["Containers"] = sum(container.record.image == image["Id"] for container in containers)
-        documents = [
-            inspection.summary(container, services.network)
-            | {"SizeRw": size, "SizeRootFs": size + of_image.get(container.record.image, 0)}
-            for container, size in zip(containers, sizes, strict=True)
-        ]
         return {
             "LayersSize": usage["LayersSize"],
             "Images": usage["Images"],
-            "Containers": documents,
+            "Containers": await self._containers.summaries(containers, size=True),
             "Volumes": [],
             "BuildCache": [],
             "BuilderSize": 0,
