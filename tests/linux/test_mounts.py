@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from sampan.linux import files, mounts, processes
 from tests.linux.children import in_child
 
+KERNEL = tuple(int(number) for number in os.uname().release.split(".")[:2])
+
 
 def in_private_mounts(body: Callable[[], Any]) -> Any:
     """Run in a child whose mounts nobody else sees, and that are gone with it."""
@@ -66,6 +68,7 @@ def test_a_detached_tmpfs_is_attached(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
+@pytest.mark.skipif(KERNEL < (6, 7), reason="overlay has no lowerdir+ before Linux 6.7")
 def test_an_overlay_of_layers_added_one_by_one(tmp_path: Path) -> None:
     def child() -> tuple[str, list[str]]:
         mounts.mount("tmpfs", str(tmp_path), "tmpfs")
@@ -177,6 +180,7 @@ def test_pivot_root_onto_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
+@pytest.mark.skipif(KERNEL < (6, 3), reason="tmpfs takes no mapping before Linux 6.3")
 def test_an_id_mapped_mount(tmp_path: Path) -> None:
     def child() -> tuple[int, int]:
         fd = _tmpfs()

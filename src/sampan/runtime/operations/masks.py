@@ -35,12 +35,14 @@ class MaskPaths:
                 if target is None:
                     continue
                 try:
-                    if confined.is_directory(target):
-                        if empty < 0:
-                            empty = _empty_folder()
-                        _cover(empty, target)
-                    else:
+                    if not confined.is_directory(target):
                         _cover(context.null, target)
+                    elif empty < 0:
+                        empty = _empty_folder()
+                        # Attached first and cloned then: kernels before 6.15 do not clone a detached mount.
+                        attach_over(empty, target)
+                    else:
+                        _cover(empty, target)
                 except OSError as error:
                     raise start_failed(f"can't mask path {path}: {go_error(error)}") from error
                 finally:
