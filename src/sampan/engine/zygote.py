@@ -46,7 +46,7 @@ class Zygote:
 
     async def close(self) -> None:
         """The zygote ends when its socket does; shims are not concerned."""
-        process = self._process
+        process, self._process = self._process, None
         self._lose()
         if process is not None:
             await self._threads.run(_reap, process)
