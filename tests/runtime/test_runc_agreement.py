@@ -53,7 +53,8 @@ LIMITS = (
     "cd /sys/fs/cgroup; for f in memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes"
     " memory/memory.soft_limit_in_bytes memory/memory.swappiness memory/memory.oom_control cpu/cpu.shares"
     " cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us cpuset/cpuset.cpus cpuset/cpuset.mems pids/pids.max"
-    " devices/devices.list; do echo $f; grep -v kill $f; done"
+    " devices/devices.list memory.max memory.swap.max memory.low cpu.max cpuset.cpus cpuset.mems pids.max;"
+    " do echo $f; grep -v kill $f; done"
 )
 
 CASES: dict[str, tuple[str, Any]] = {

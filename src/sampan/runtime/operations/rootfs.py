@@ -40,16 +40,14 @@ class AttachRootfs:
         path = os.path.join(context.bundle, self.path)
         detached = context.rootfs
         try:
+            place = path if os.path.isdir(path) else context.bundle
+            _make_private(place)
             if detached is None:
                 flags = mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC | files.AT_RECURSIVE
                 detached = mounts.open_tree(path, flags)
             # pivot_root(2): neither the new root nor its parent may be shared; ours must not show on the host
-            # either.
-            mounts.mount_setattr(
-                "", dir_fd=detached, flags=files.AT_EMPTY_PATH, propagation=mounts.MS_PRIVATE
-            )
-            place = path if os.path.isdir(path) else context.bundle
-            _make_private(place)
+            # either. Like runc's, the clone of a slave stays one.
+            mounts.mount_setattr("", dir_fd=detached, flags=files.AT_EMPTY_PATH, propagation=mounts.MS_SLAVE)
             mounts.move_mount(detached, place, flags=mounts.MOVE_MOUNT_F_EMPTY_PATH)
         except OSError as error:
             raise start_failed(
