@@ -67,6 +67,8 @@ def engine(tmp_path: Path) -> Iterator[EngineProcess]:
 
 @pytest.mark.timeout(1500)
 def test_nothing_is_lost_and_nothing_leaks(engine: EngineProcess) -> None:
+    # The zygote is started beside the engine: after one container it is there for certain.
+    assert engine.docker("run", "--rm", "busybox", "true").returncode == 0
     before = residue(engine)
     for name in STEADY:
         done = engine.docker("run", "-d", "--name", name, "busybox", "sh", "-c", COUNTER)

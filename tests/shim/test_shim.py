@@ -393,6 +393,17 @@ def test_the_controller_dies_and_comes_back(stage: Stage) -> None:
     assert shim.logged() == b"one\ntwo\n"
 
 
+def test_an_exec_that_nobody_starts_any_more(stage: Stage) -> None:
+    """The controller died between `attach` and `exec`: its client must not wait for ever."""
+    shim = stage.spawn("exec sleep 1000")
+    shim.start()
+    waiting, container = shim.attach(exec="e1"), shim.attach()
+    shim.reconnect()
+    assert waiting.everything() == b""
+    shim.do(protocol.Kill(0, signal.SIGKILL))
+    assert container.everything() == b""
+
+
 def test_the_container_ends_while_nobody_is_there(stage: Stage) -> None:
     shim = stage.spawn("sleep 0.2; echo end; exit 4")
     shim.start()

@@ -19,11 +19,12 @@ Handler = Callable[[socket.SocketType, Packet], None]
 
 
 class Controllers:
-    """All controller connections of this shim."""
+    """All controller connections of this shim. `on_leave` is called for each one that ends."""
 
-    def __init__(self, loop: Loop, handler: Handler) -> None:
+    def __init__(self, loop: Loop, handler: Handler, on_leave: Callable[[], None]) -> None:
         self._loop = loop
         self._handler = handler
+        self._on_leave = on_leave
         self._listener: socket.socket | None = None
         self._connections: dict[int, socket.SocketType] = {}
 
@@ -88,3 +89,4 @@ class Controllers:
         if self._connections.pop(connection.fileno(), None) is not None:
             self._loop.unregister(connection.fileno())
             connection.close()
+            self._on_leave()

@@ -5,7 +5,8 @@ of yet. Knows neither the container's own process nor the controllers; the super
 
     an exec is | there is                     | is left when
     -----------|------------------------------|-----------------------------------------------------------
-    awaited    | streams with early clients   | `exec` starts it → running; all clients left → forgotten
+    awaited    | streams with early clients   | `exec` starts it → running; a controller or all clients left →
+               |                              | forgotten
     running    | a process                    | it is dead, its output read → over
     over       | its exit code, its clients   | a controller got the code, clients got their output →
     forgotten
@@ -87,6 +88,12 @@ class Executions:
     def refuse(self, exec_id: str) -> None:
         """The exec could not be started: let its clients go."""
         self.streams(exec_id).let_go()
+
+    def forget_awaited(self) -> None:
+        """A controller has left: nobody starts what it had not started yet, so let the clients go."""
+        for execution in self._executions.values():
+            if execution.process is None:
+                execution.streams.close()
 
     def states(self) -> dict[str, protocol.ExecState]:
         """What `state` reports."""

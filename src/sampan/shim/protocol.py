@@ -43,9 +43,10 @@ The container moves through these states (`Phase`), one way only:
     found by its cgroup).
  *  An exec has the same life in small: attach with its `exec` id (before: kept), `exec`, `exec_exited`. Its
     exit code is remembered until a controller has been told of it: a new one gets the event at once.
+ *  Clients that wait for an exec are let go when a controller leaves: the one that attached them will not
+    start it any more.
  *  When an `exec` fails, the shim closes its descriptors of the clients that came before, but does not end
- their
-    connections: a controller that kept descriptors of its own can still tell them why.
+    their connections: a controller that kept descriptors of its own can still tell them why.
 
 An attached client is a stream socket, usually the HTTP connection that the engine has hijacked: the shim
 talks to the client directly. Container to client: Docker's multiplex frames (or raw bytes), then a shutdown

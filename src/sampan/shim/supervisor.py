@@ -51,7 +51,7 @@ class Supervisor:
         self._loop = Loop()
         self._loop.after_round = self._settle
         self.execs = Executions(self._loop, self._new_streams)
-        self._controllers = Controllers(self._loop, self._handle)
+        self._controllers = Controllers(self._loop, self._handle, self.execs.forget_awaited)
         self._streams = self._new_streams(None)
         self._container: Container | None = None
         self._log: LogFile | None = None
