@@ -120,13 +120,17 @@ class EngineProcess:
     def close(self) -> None:
         """End the daemon and all that it started, then remove the folder."""
         if self.process is not None and self.process.poll() is None:
-            for container in self.docker("ps", "-aq").stdout.split():
-                self.docker("rm", "-f", container)
+            command = self.sampan if self.name == "sampan" else self.docker
+            for container in command("ps", "-aq").stdout.split():
+                command("rm", "-f", container)
             self.terminate()
         if self.watchdog is not None:
-            assert self.watchdog.stdin is not None
+            assert self.watchdog.stdin is not None and self.watchdog.stdout is not None
             self.watchdog.stdin.close()
+            self.watchdog.stdout.close()
             self.watchdog.wait(60)
+            if self.watchdog.stdout is not None:
+                self.watchdog.stdout.close()
 
 
 SAMPAN_CLI = [PYTHON, "-I", "-S", str(ROOT / "src/sampan/cli/__main__.py")]

@@ -10,6 +10,8 @@ _NEWER = "as newer versions of Docker have it"
 _LATER = "not supported yet, and refused by name"
 
 REASONS = {
+    'docker run --rm busybox sh -c \'cut -d" " -f2-4 /proc/mounts'
+    ' | grep -vE "^(/ |/etc/|/sys/fs/cgroup)" | sort\'': "masks are the host's verified /dev/null",
     "docker run --rm nosuchimage:none true": _LATER,
     "docker run --rm --link network-b busybox true": _LATER,
     "docker run --rm --log-driver nonsense busybox true": _LATER,

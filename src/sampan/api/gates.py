@@ -75,6 +75,15 @@ def _number(document: Document, key: str) -> int:
 def container(document: Document, version: Version) -> Document:
     """Container inspect."""
     if version < (1, 48):
+        unknown = ("GwPriority",) if version >= (1, 44) else ("GwPriority", "DNSNames")
+        settings = _inner(document, "NetworkSettings")
+        networks = {
+            name: _without(network, *unknown)
+            for name, network in _inner(settings, "Networks").items()
+            if isinstance(network, dict)
+        }
+        document = document | {"NetworkSettings": settings | {"Networks": networks}}
+    if version < (1, 48):
         document = _without(document, "ImageManifestDescriptor")
     if version >= (1, 52):
         settings = _without(_inner(document, "NetworkSettings"), *_NETWORK_SETTINGS_UNTIL_1_52)

@@ -322,7 +322,9 @@ class ImageStore:
         try:
             image_id = self._find(text).id
         except errors.NotFound:
-            raise errors.NotFound("reference does not exist") from None
+            # dockerd's two words for it: a bare name stands for all of its tags.
+            bare = not isinstance(parsed, str) and parsed.is_name_only
+            raise errors.NotFound(f"No such image: {text}" if bare else "reference does not exist") from None
         is_tag = not isinstance(parsed, str) and bool(parsed.tag) and not parsed.digest
         return image_id, str(parsed) if is_tag else ""
 

@@ -141,22 +141,22 @@ class EnterDirectory:
             else:
                 fd = context.root.open(self.cwd, os.O_PATH | os.O_DIRECTORY)
         except OSError as error:
-            raise chdir_failed(self.cwd, error) from error
+            raise self._failed(error) from error
         try:
             os.fchdir(fd)
         except OSError as error:
-            raise chdir_failed(self.cwd, error) from error
+            raise self._failed(error) from error
         finally:
             os.close(fd)
         verify_inside_root()
 
-
-def chdir_failed(cwd: str, error: OSError) -> errors.StartFailed:
-    return start_failed(
-        f"mkdir {cwd}: {go_error(error)}"
-        if error.errno in (errno.ENOTDIR, errno.EROFS)
-        else f'chdir to cwd ("{cwd}") set in config.json failed: {go_error(error)}'
-    )
+    def _failed(self, error: OSError) -> errors.StartFailed:
+        message = f'chdir to cwd ("{self.cwd}") set in config.json failed: {go_error(error)}'
+        if not self.create:  # an exec, of whose set-up runc says no more than this
+            return errors.StartFailed(f"unable to start container process: {message}", 125)
+        if error.errno in (errno.ENOTDIR, errno.EROFS):
+            message = f"mkdir {self.cwd}: {go_error(error)}"
+        return start_failed(message)
 
 
 def verify_inside_root() -> None:
