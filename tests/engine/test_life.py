@@ -395,3 +395,25 @@ async def test_the_daemon_s_signals_do_not_reach_containers(stage: Stage) -> Non
     assert os.getsid(pid) != os.getsid(0)
     os.kill(pid, signal.SIGKILL)
     assert await stage.wait("aa") == 137
+
+
+async def test_a_chain_of_joined_networks_shares_the_first_ones_files(stage: Stage) -> None:
+    owner = await stage.start("aa", ["sleep", "1000"], Hostname="box")
+    await stage.start("bb", ["sleep", "1000"], HostConfig={"NetworkMode": "container:aa"})
+    assert (
+        await stage.run("cc", "hostname; grep -c box /etc/hosts", HostConfig={"NetworkMode": "container:bb"})
+        == 0
+    )
+    assert await stage.output("cc") == b"box\n1\n"
+    assert owner in (await stage.engine.containers.inspect("cc"))["HostsPath"]
+
+
+async def test_attach_between_an_end_and_the_next_start(stage: Stage) -> None:
+    """As `docker start -a` right after `docker wait`"""
+    await stage.create("aa", "echo out", HostConfig=NONE)
+    for _ in range(5):
+        client = await stage.attach("aa")
+        ended = await stage.engine.containers.wait("aa", "next-exit")
+        await stage.engine.containers.start("aa")
+        await ended
+        assert streams(await client.everything()) == {1: b"out\n"}

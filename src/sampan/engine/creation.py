@@ -109,6 +109,11 @@ def _from_image(services: Services, record: Record, image: Image, warnings: list
     if images_own.healthcheck is not None and record.config.healthcheck is None:
         warnings.append("Health checks are not supported yet. That of the image is not run.")
         images_own = msgspec.structs.replace(images_own, healthcheck=None)
+    if images_own.volumes:
+        # Without a volume the data would go with the container: better not to run.
+        raise errors.Unsupported(
+            f"volumes are not supported yet (VOLUME {' '.join(sorted(images_own.volumes))})"
+        )
     config = configuration.merge(record.config, images_own)
     configuration.check_config(config)
     refusals.check(config, record.host_config, None)

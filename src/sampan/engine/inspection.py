@@ -60,6 +60,7 @@ def document(
     record, status = container.record, container.status
     command = ociconfig.command(record.config)
     paths = Paths.of(settings, record.id)
+    files = Paths.of(settings, status.files_owner or record.id)
     # As with dockerd, the files are there from the first start on.
     started = status.started_at != NEVER or status.state.is_running
     logs = started and record.host_config.log_config.type == "json-file"
@@ -71,9 +72,9 @@ def document(
         "Args": command[1:],
         "State": state_document(status),
         "Image": record.image,
-        "ResolvConfPath": paths.file("resolv.conf") if started else "",
-        "HostnamePath": paths.file("hostname") if started else "",
-        "HostsPath": paths.file("hosts") if started else "",
+        "ResolvConfPath": files.file("resolv.conf") if started else "",
+        "HostnamePath": files.file("hostname") if started else "",
+        "HostsPath": files.file("hosts") if started else "",
         "LogPath": paths.log if logs else "",
         "Name": f"/{record.name}",
         "RestartCount": 0,

@@ -134,12 +134,12 @@ class Lifecycle:
 
     async def _undo(self, container: Container, prepared: Prepared) -> None:
         """After a failed start: wait for the shim to go, then free what was prepared."""
-        spawned = container.shim is not None
-        if spawned:
-            await self._await_release(container)
+        shim, container.shim = container.shim, None
+        if shim is not None:
+            await self._await_release(container, shim)
 
         def free() -> None:
-            if spawned and not container.released.is_set():
+            if shim is not None and not container.released.is_set():
                 kill_cgroup(preparation.cgroup_path(self._services.settings.cgroup_parent, container.record))
             preparation.undo(self._services, container.record, container.status, prepared)
 
@@ -173,8 +173,7 @@ class Lifecycle:
             exit_code=0,
             error="",
             oom_killed=False,
-            endpoint=prepared.joined.endpoint,
-            hostname=prepared.hostname,
+            **prepared.outcome,
         )
         for warning in result.warnings:
             _log.warning("container %s: %s", container.id, warning)
@@ -188,6 +187,8 @@ class Lifecycle:
         """The container has ended by itself or by a signal."""
         if not container.is_running:
             return
+        # A client that attaches from now on waits for the next start.
+        shim, container.shim = container.shim, None
         endpoint = container.status.endpoint
         status = container.move(
             State.EXITED,
@@ -206,7 +207,7 @@ class Lifecycle:
         self._publish_network("disconnect", container)
         # Whoever waits may use its ports and its exit code from now on, whatever happens to the engine.
         container.settle_waiting(NOT_RUNNING, NEXT_EXIT)
-        await self._await_release(container)
+        await self._await_release(container, shim)
         bundle = Paths.of(self._services.settings, container.id).bundle
         await self._services.threads.run(preparation.remove_bundle, bundle)
         if container.record.host_config.auto_remove and not container.restarts:
@@ -220,16 +221,15 @@ class Lifecycle:
         self._services.network.leave(endpoint)
         self._services.database.save_status(identifier, status)
 
-    async def _await_release(self, container: Container) -> None:
+    async def _await_release(self, container: Container, shim: Shim | None) -> None:
         """Wait until the shim has let go of bundle and cgroup, and leave it."""
         try:
             async with asyncio.timeout(_SECONDS_TO_RELEASE):
                 await container.released.wait()
         except TimeoutError:
             _log.error("container %s: its shim does not release it", container.id)
-        if container.shim is not None:
-            container.shim.close()
-            container.shim = None
+        if shim is not None:
+            shim.close()
 
     async def lost(self, container: Container) -> None:
         """The connection to the shim has ended without news of the container."""

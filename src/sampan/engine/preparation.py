@@ -25,6 +25,7 @@ from sampan.engine.record import Record, Status
 from sampan.engine.schema import HostConfig
 from sampan.engine.security import capabilities
 from sampan.engine.services import Services
+from sampan.engine.settings import Settings
 from sampan.engine.states import Intent
 from sampan.linux import files, mounts
 from sampan.shim import protocol
@@ -55,7 +56,17 @@ class Prepared:
     fds: tuple[int, ...]
     joined: Joined
     hostname: str
+    files_owner: str
     _stack: ExitStack
+
+    @property
+    def outcome(self) -> Document:
+        """What of it belongs to the container's status."""
+        return {
+            "endpoint": self.joined.endpoint,
+            "hostname": self.hostname,
+            "files_owner": self.files_owner,
+        }
 
     def close(self) -> None:
         self._stack.close()
@@ -67,9 +78,7 @@ def prepare(services: Services, record: Record, status: Status, peers: dict[str,
         prepared = _prepare(services, record, peers, undo, opened)
         undo.callback(prepared.close)
         # From here on a new engine finds out what became of the start; what was made until now, it removes.
-        intended = msgspec.structs.replace(
-            status, endpoint=prepared.joined.endpoint, hostname=prepared.hostname
-        )
+        intended = msgspec.structs.replace(status, **prepared.outcome)
         services.database.save_status(record.id, intended, Intent.START)
         undo.pop_all()
         return prepared
@@ -102,14 +111,16 @@ def _prepare(
             keep(protocol.MOUNT_PREFIX + point.destination, _open_bind(point))
     for kind, peer in peers.items():
         keep(protocol.NAMESPACE_PREFIX + kind, _open_namespace(peer, kind))
-    owner = peers.get("network")
-    hostname = owner.status.hostname if owner is not None else record.config.hostname
     joined = services.network.join(record)
     undo.callback(services.network.leave, joined.endpoint)
-    owner_paths = paths if owner is None else Paths.of(services.settings, owner.record.id)
-    if owner is None:
+    network_owner = peers.get("network")
+    if network_owner is None:
+        hostname, files_owner = record.config.hostname, ""
         services.network.write_files(record, paths.folder, joined.endpoint)
-    own_files = {f"/etc/{name}": owner_paths.file(name) for name in ("resolv.conf", "hostname", "hosts")}
+    else:
+        hostname = network_owner.status.hostname
+        files_owner = network_owner.status.files_owner or network_owner.record.id
+    own_files = etc_files(services.settings, files_owner or record.id)
     for destination, path in own_files.items():
         if all(point.destination != destination for point in record.points):
             keep(protocol.MOUNT_PREFIX + destination, mounts.open_tree(path, _CLONE))
@@ -127,7 +138,13 @@ def _prepare(
         groups=tuple(record.host_config.group_add or ()),
         fds=tuple(fds),
     )
-    return Prepared(request, tuple(fds.values()), joined, hostname, opened.pop_all())
+    return Prepared(request, tuple(fds.values()), joined, hostname, files_owner, opened.pop_all())
+
+
+def etc_files(settings: Settings, identifier: str) -> dict[str, str]:
+    """Destination → path of the files that the engine keeps for a container."""
+    paths = Paths.of(settings, identifier)
+    return {f"/etc/{name}": paths.file(name) for name in ("resolv.conf", "hostname", "hosts")}
 
 
 def _console_size(record: Record) -> tuple[int, int] | None:

@@ -50,3 +50,5 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What the network has given it, in the network's own form; None unless it runs."""
     hostname: str = ""
     """The name that it was last started with."""
+    files_owner: str = ""
+    """Id of the container whose /etc/hosts and so on it shares; empty for its own."""
