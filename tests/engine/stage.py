@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sampan.engine.engine import Engine
+from sampan.engine.lifecycle import kill_cgroup
 from sampan.engine.settings import Settings
 from sampan.engine.streams import AttachOptions, LogOptions
 from sampan.linux import processes
@@ -102,6 +103,9 @@ class Stage:
         finally:
             processes.setns(self._namespace, processes.CLONE_NEWNET)
             os.close(self._namespace)
+            # Only after a test that failed half-way is anything left in them.
+            for identifier in self.residue()["cgroups"]:
+                kill_cgroup(f"/{self.settings.cgroup_parent}/{identifier}")
             for top in self.cgroup_tops():
                 top.rmdir()
 
