@@ -27,6 +27,17 @@ def residue(engine: EngineProcess) -> Residue:
     }
 
 
+def settled_residue(engine: EngineProcess) -> Residue:
+    """The residue of an engine at rest: what goes after an answer (links do) is gone."""
+    before = residue(engine)
+    while True:
+        time.sleep(0.5)
+        now = residue(engine)
+        if now == before:
+            return now
+        before = now
+
+
 def assert_same_residue(engine: EngineProcess, before: Residue, seconds: float = 15) -> None:
     """What is freed after the answer (links die with their namespace) gets `seconds` to go."""
     deadline = time.monotonic() + seconds
@@ -47,11 +58,11 @@ def _lines(command: list[str], pick: Callable[[str], str]) -> list[str]:
 
 
 def _cgroups(parent: str) -> list[str]:
-    found = []
-    for hierarchy in Path("/sys/fs/cgroup").iterdir():
-        top = hierarchy / parent
-        found += [str(path) for path in top.glob("*") if path.is_dir()] if top.is_dir() else []
-    return sorted(found)
+    """Of each hierarchy of cgroup v1, or of the only one of v2."""
+    top = Path("/sys/fs/cgroup")
+    return sorted(
+        str(path) for pattern in (parent, f"*/{parent}") for path in top.glob(f"{pattern}/*") if path.is_dir()
+    )
 
 
 def _processes(engine: EngineProcess) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.busybox import busybox_rootfs_tar
 from tests.engines import EngineProcess, sampan_engine
-from tests.residue import assert_same_residue, residue
+from tests.residue import assert_same_residue, settled_residue
 
 KILLS = 200
 STEADY = ["steady-0", "steady-1"]
@@ -69,7 +69,7 @@ def engine(tmp_path: Path) -> Iterator[EngineProcess]:
 def test_nothing_is_lost_and_nothing_leaks(engine: EngineProcess) -> None:
     # The zygote is started beside the engine: after one container it is there for certain.
     assert engine.docker("run", "--rm", "busybox", "true").returncode == 0
-    before = residue(engine)
+    before = settled_residue(engine)
     for name in STEADY:
         done = engine.docker("run", "-d", "--name", name, "busybox", "sh", "-c", COUNTER)
         assert done.returncode == 0, done.stderr
