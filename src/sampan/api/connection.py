@@ -157,11 +157,15 @@ class Connection(asyncio.Protocol):
         return event if isinstance(event, h11.Request) else None
 
     async def _refuse(self, answer: bytes) -> None:
-        """Answer what is no request, and drop what else comes until the client has seen it.
+        """Answer what is no request."""
+        self._transport.write(answer)
+        await self._linger()
+
+    async def _linger(self) -> None:
+        """Say that no more comes, and drop what the client still sends until it has seen the answer.
 
         Closing a socket with unread bytes in it resets the connection, and the answer would be lost.
         """
-        self._transport.write(answer)
         self._transport.write_eof()
         self._discarding = True
         async with asyncio.timeout(LINGER_SECONDS):
@@ -248,7 +252,11 @@ class Connection(asyncio.Protocol):
 
     async def _skip_body(self) -> bool:
         """Throw away what the handler did not read. Returns whether the connection can be used again."""
-        if self._taken or self._h11.our_state is not h11.DONE:
+        if self._taken:
+            return False
+        if self._h11.our_state is h11.MUST_CLOSE and not self._body_done:
+            await self._linger()
+        if self._h11.our_state is not h11.DONE:
             return False
         if self._h11.they_are_waiting_for_100_continue:
             return False
@@ -258,6 +266,9 @@ class Connection(asyncio.Protocol):
                 while left > 0 and (piece := await self._receive_body()):
                     left -= len(piece)
         except errors.InvalidArgument:
+            return False
+        if left <= 0:
+            await self._linger()
             return False
         return self._h11.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
 
