@@ -8,7 +8,7 @@ STAMP := .venv/.stamp
 # Two at a time: the tests start real engines, and the smallest machine that we look after has two cores.
 WORKERS ?= 2
 
-.PHONY: setup demo test lint bench long clean
+.PHONY: setup demo test test-vm lint bench long clean
 
 setup: $(STAMP)
 
@@ -37,9 +37,14 @@ long: setup
 	scripts/packages test
 	$(SUDO) $(BIN)/pytest -m slow --timeout 1800
 
+# What depends on the kernel, once more in a virtual machine with Debian's kernel, systemd and only cgroup v2.
+test-vm: setup
+	scripts/packages vm
+	$(SUDO) $(BIN)/python -m tests.vm
+
 bench: setup
 	scripts/packages test
 	$(SUDO) $(BIN)/python -m bench
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
