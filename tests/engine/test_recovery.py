@@ -97,6 +97,7 @@ async def test_a_killed_zygote_is_replaced(stage: Stage) -> None:
     process = stage.engine._zygote._process
     assert process is not None
     process.kill()
+    process.wait(SECONDS)
     assert await stage.run("bb", "exit 2", HostConfig=NONE) == 2
 
 

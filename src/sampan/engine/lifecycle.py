@@ -139,7 +139,8 @@ class Lifecycle:
             await self._await_release(container, shim)
 
         def free() -> None:
-            if shim is not None and not container.released.is_set():
+            if shim is not None:
+                # A shim that was killed at a bad moment leaves what it has just started.
                 kill_cgroup(preparation.cgroup_path(self._services.settings.cgroup_parent, container.record))
             preparation.undo(self._services, container.record, container.status, prepared)
 
