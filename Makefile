@@ -7,6 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.stamp
 # Two at a time: the tests start real engines, and the smallest machine that we look after has two cores.
 WORKERS ?= 2
+PYTEST_FLAGS ?=
 
 .PHONY: setup demo test test-vm lint bench long clean
 
@@ -30,12 +31,12 @@ lint: setup
 # What only the tests need: the peers that Sampan is compared with. Their services are not started.
 test: lint
 	scripts/packages test
-	$(SUDO) $(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not slow'
+	$(SUDO) $(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not slow' $(PYTEST_FLAGS)
 
 # What takes longer than a developer wants to wait: faults, fuzzing. `.ci/run` runs it after `make test`.
 long: setup
 	scripts/packages test
-	$(SUDO) $(BIN)/pytest -m slow --timeout 1800
+	$(SUDO) $(BIN)/pytest -m slow --timeout 1800 $(PYTEST_FLAGS)
 
 # What depends on the kernel, once more in a virtual machine with Debian's kernel, systemd and only cgroup v2.
 test-vm: setup
