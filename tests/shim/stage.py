@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 import secrets
 import select
 import shutil
@@ -134,7 +135,13 @@ class Stage:
 
     def ip(self, *arguments: str) -> str:
         """`ip` in the network namespace that is the host's to this stage."""
-        command = ["nsenter", f"--net=/proc/{self.process.pid}/ns/net", "ip", *arguments]
+        namespace = f"/proc/{self.process.pid}/ns/net"
+        deadline = time.monotonic() + SECONDS
+        # Until `unshare` has done it, this is the real host's.
+        while os.stat(namespace).st_ino == os.stat("/proc/self/ns/net").st_ino:
+            assert time.monotonic() < deadline, "no network namespace"
+            time.sleep(0.001)
+        command = ["nsenter", f"--net={namespace}", "ip", *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def cgroups(self) -> list[str]:
