@@ -1,8 +1,8 @@
 """The domain errors: a small tree, each error with a side (who is wrong) and so a status.
 
 `api` maps these classes to HTTP status codes in one place; `cli` only ever sees the status and the message.
-An error's message is what a user reads: it names the operation, the object and the cause, in Docker's words where
-Docker has words for it. A failed system call stays an `OSError` until a layer can say what it meant.
+An error's message is what a user reads: it names the operation, the object and the cause, in Docker's words
+where Docker has words for it. A failed system call stays an `OSError` until a layer can say what it meant.
 """
 
 from __future__ import annotations

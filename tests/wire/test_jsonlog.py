@@ -71,9 +71,7 @@ def test_reading_in_other_pieces_changes_nothing(pieces: list[bytes], repeat: in
     assert texts(pieces * repeat) == texts([data])
     assert (
         b"".join(texts([data]))
-        == data.decode("utf-8", "surrogateescape")
-        .translate(dict.fromkeys(range(56448, 56576), "�"))
-        .encode()
+        == data.decode("utf-8", "surrogateescape").translate(dict.fromkeys(range(56448, 56576), "�")).encode()
     )
 
 

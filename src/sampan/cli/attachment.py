@@ -66,7 +66,7 @@ class Attachment:
         """Carry the streams until they end. Says False when the user detached."""
         watched = [*(forwarded() if self.kill_path else ()), *([window_change()] if self.terminal else ())]
         sock, early = self.connection.hijack()
-        with SignalPipe(watched) as signals, _raw(self.terminal and self.stdin):
+        with SignalPipe(watched) as signals, RawMode(self.terminal and self.stdin):
             if self.terminal:
                 resize(self.context.engine, self.path)
             relay = Relay(
@@ -100,18 +100,3 @@ class Attachment:
             self.context.engine.post(self.kill_path, {"signal": signal_name(number)})
         except Failure:
             pass  # it ended before the signal came
-
-
-class _raw:
-    """Raw mode if wanted."""
-
-    def __init__(self, wanted: bool) -> None:
-        self.mode = RawMode() if wanted else None
-
-    def __enter__(self) -> None:
-        if self.mode is not None:
-            self.mode.__enter__()
-
-    def __exit__(self, *details: object) -> None:
-        if self.mode is not None:
-            self.mode.__exit__(*details)

@@ -54,10 +54,6 @@ class Context:
         if text:
             write(1, text)
 
-    def err(self, text: str | bytes) -> None:
-        if text:
-            write(2, text)
-
     def line(self, text: str) -> None:
         write(1, text + "\n")
 

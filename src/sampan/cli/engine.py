@@ -32,13 +32,18 @@ def query(parameters: Mapping[str, object]) -> str:
     for name in sorted(parameters):
         value = parameters[name]
         if isinstance(value, dict):
-            value = encode(value).decode() if value else ""
+            value = encode(_sorted(value)).decode() if value else ""
         for item in value if isinstance(value, list) else [value]:
             if item is True:
                 parts.append(f"{name}=1")
             elif item not in ("", None, False):
                 parts.append(f"{name}={quote(str(item))}")
     return "?" + "&".join(parts) if parts else ""
+
+
+def _sorted(value: object) -> object:
+    """Filters in the order of their names, as Go writes maps."""
+    return {key: _sorted(value[key]) for key in sorted(value)} if isinstance(value, dict) else value
 
 
 def container(reference: str) -> str:

@@ -66,12 +66,15 @@ class Row:
 
     def go_method(self, name: str) -> Function | None:
         """The field as a template calls it."""
-        from sampan.wire.gotemplate.values import Function
+        from sampan.wire.gotemplate.values import Function, NilPointer
 
         if name in self.with_argument:
             return Function(lambda argument: self.lookup(name, argument), ("string",))
         field = self.fields.get(name)
-        return None if field is None else Function(lambda: field(self))
+        if field is None:
+            return None
+        value = field(self)
+        return Function(lambda: NilPointer(name) if value is None else value)
 
     def go_marshal_json(self) -> str:
         """The fields that need no argument, in order of their names."""
@@ -119,12 +122,9 @@ def print_rows(
     quiet: str = "",
 ) -> None:
     """Print `rows` in the form that `--format` names. `quiet` is the only field to print, for `-q`."""
-    if quiet:
-        if form in ("", TABLE):
-            context.out("".join([f"{kind.fields[quiet](row)}\n" for row in rows]))
-            return
-        if form == JSON:
-            form = "{{json ." + quiet + "}}"
+    if form in ("", TABLE) and quiet:
+        context.out("".join([f"{kind.fields[quiet](row)}\n" for row in rows]))
+        return
     if form in ("", TABLE):
         lines = ["\t".join([kind.headings[name] for name in columns])]
         for row in rows:

@@ -23,7 +23,18 @@ class _Rules:
     memo: dict[str, str] = {}
 
 
-_scan = make_scanner(_Rules())  # type: ignore[arg-type]
+_scanner = make_scanner(_Rules())  # type: ignore[arg-type]
+
+
+def _scan(text: str) -> tuple[object, int]:
+    """One value at the start of `text`, and where it ends. Raises ValueError."""
+    try:
+        return _scanner(text, 0)
+    except StopIteration:
+        raise ValueError("not a JSON document") from None
+    except SystemError:
+        # The scanner raises json's own error, and does not find it where json is not imported.
+        raise ValueError("a broken JSON document") from None
 
 
 def _refuse(value: object) -> object:
@@ -37,10 +48,7 @@ def decode(data: bytes | str) -> object:
     """One document. Raises ValueError."""
     text = data.decode(errors="replace") if isinstance(data, bytes) else data
     stripped = text.lstrip(WHITESPACE)
-    try:
-        value, end = _scan(stripped, 0)
-    except StopIteration:
-        raise ValueError("not a JSON document") from None
+    value, end = _scan(stripped)
     if stripped[end:].strip(WHITESPACE):
         raise ValueError("extra data behind a JSON document")
     return value
@@ -54,8 +62,8 @@ def decode_stream(text: str) -> tuple[list[object], str]:
     found: list[object] = []
     while text := text.lstrip(WHITESPACE):
         try:
-            value, end = _scan(text, 0)
-        except (StopIteration, ValueError):
+            value, end = _scan(text)
+        except ValueError:
             break
         found.append(value)
         text = text[end:]

@@ -11,7 +11,8 @@ import posix
 import select
 
 from sampan.cli.context import write
-from sampan.wire.attach import STDERR, SYSTEM_ERROR, Demultiplexer
+from sampan.cli.failure import Failure
+from sampan.wire.attach import STDERR, SYSTEM_ERROR, Demultiplexer, FrameError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
 BLOCK = 65536
 SHUT_WR = 1
 READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
+
+
+def write_frames(frames: Demultiplexer, data: bytes, stdout: bool = True, stderr: bool = True) -> None:
+    """Write what arrived of a multiplexed stream to our own streams."""
+    try:
+        for stream, piece in frames.feed(data):
+            if stream in (STDERR, SYSTEM_ERROR):
+                if stderr:
+                    write(2, piece)
+            elif stdout:
+                write(1, piece)
+    except FrameError as error:
+        raise Failure(str(error)) from None
 
 
 class Detached(Exception):
@@ -128,9 +142,4 @@ class Relay:
             if data and self.targets[0]:
                 write(1, data)
             return
-        for stream, piece in self.frames.feed(data):
-            if stream in (STDERR, SYSTEM_ERROR):
-                if self.targets[1]:
-                    write(2, piece)
-            elif self.targets[0]:
-                write(1, piece)
+        write_frames(self.frames, data, *self.targets)

@@ -30,14 +30,15 @@ def window_size(descriptor: int = 1) -> tuple[int, int]:
 class RawMode:
     """The terminal on standard input without line editing, echo and signals, as cfmakeraw(3) does."""
 
-    def __init__(self, descriptor: int = 0) -> None:
+    def __init__(self, wanted: bool, descriptor: int = 0) -> None:
+        self.wanted = wanted
         self.descriptor = descriptor
         self.saved: list[object] | None = None
 
     def __enter__(self) -> RawMode:
-        import termios
+        if self.wanted and posix.isatty(self.descriptor):
+            import termios
 
-        if posix.isatty(self.descriptor):
             mode = termios.tcgetattr(self.descriptor)
             self.saved = [*mode[:6], list(mode[6])]
             mode[0] &= ~(

@@ -17,6 +17,9 @@ def timestamp(text: str) -> str:
             return str((now - parse_duration(text)) // NANOSECONDS)  # whole seconds, as Docker sends them
         except ValueError:
             pass
+    if "-" not in text[1:]:
+        parse_since(text, now)
+        return text  # seconds already, or a complaint
     moment = parse_since(text, now, offset=_offset(now))
     # The zone of the day that was meant may be another than today's: summer time.
     moment = parse_since(text, now, offset=_offset(moment))

@@ -25,14 +25,13 @@ def _body(options: Options, command: list[str]) -> dict[str, object]:
         "AttachStdin": options.flag("interactive") and not detach,
         "AttachStderr": not detach,
         "AttachStdout": not detach,
+        "Detach": detach,
         "DetachKeys": options.text("detach-keys"),
         "Env": variables or None,
         "WorkingDir": options.text("workdir"),
         "Cmd": command,
     }
-    if detach:
-        body["Detach"] = True
-    if options.flag("tty") and is_terminal(1):
+    if options.flag("tty"):
         body["ConsoleSize"] = list(window_size())
     return body
 

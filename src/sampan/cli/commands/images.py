@@ -8,6 +8,12 @@ from sampan.cli.flags import Command, Options, filters
 from sampan.cli.formatting import FORMAT_HELP, print_rows
 from sampan.cli.imagerows import ImageRow, image_rows
 
+RAW = (
+    "repository: {{.Repository}}\n{{if .Tag}}tag: {{.Tag}}\n{{end}}DIGESTimage_id: {{.ID}}\n"
+    "created_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n"
+)
+DIGEST = "digest: {{.Digest}}\n"
+
 
 def run(context: Context, options: Options, arguments: list[str]) -> int:
     if options.flag("tree"):
@@ -22,6 +28,8 @@ def run(context: Context, options: Options, arguments: list[str]) -> int:
     rows = image_rows(found, not options.flag("no-trunc"), digests or "{{.Digest}}" in form)
     columns = ("Repository", "Tag", *(("Digest",) if digests else ()), "ID", "CreatedSince", "Size")
     quiet = "ID" if options.flag("quiet") else ""
+    if form == "raw":
+        form = "image_id: {{.ID}}" if quiet else RAW.replace("DIGEST", DIGEST if digests else "")
     print_rows(context, ImageRow, rows, form=form, columns=columns, quiet=quiet)
     return 0
 

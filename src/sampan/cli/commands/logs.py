@@ -6,8 +6,9 @@ from sampan.cli.context import Context
 from sampan.cli.engine import container
 from sampan.cli.failure import Failure
 from sampan.cli.flags import Command, Options
+from sampan.cli.relay import write_frames
 from sampan.cli.times import timestamp
-from sampan.wire.attach import STDERR, SYSTEM_ERROR, Demultiplexer
+from sampan.wire.attach import Demultiplexer
 
 
 def _timestamp(options: Options, name: str) -> str:
@@ -38,11 +39,7 @@ def run(context: Context, options: Options, arguments: list[str]) -> int:
         return 0
     frames = Demultiplexer()
     for block in response.blocks():
-        for stream, piece in frames.feed(block):
-            if stream in (STDERR, SYSTEM_ERROR):
-                context.err(piece)
-            else:
-                context.out(piece)
+        write_frames(frames, block)
     return 0
 
 

@@ -7,6 +7,8 @@ from sampan.cli.context import Context
 from sampan.cli.flags import Command, Options, filters
 from sampan.cli.formatting import FORMAT_HELP, Row, print_rows, short_id
 
+RAW = "network_id: {{.ID}}\nname: {{.Name}}\ndriver: {{.Driver}}\nscope: {{.Scope}}\n"
+
 
 def _word(row: Row, name: str) -> str:
     return "true" if row.value.get(name) is True else "false"
@@ -62,7 +64,10 @@ def run(context: Context, options: Options, arguments: list[str]) -> int:
     rows = [NetworkRow(network, not options.flag("no-trunc")) for network in found]
     columns = ("ID", "Name", "Driver", "Scope")
     quiet = "ID" if options.flag("quiet") else ""
-    print_rows(context, NetworkRow, rows, form=options.text("format"), columns=columns, quiet=quiet)
+    form = options.text("format")
+    if form == "raw":
+        form = RAW.partition("\n")[0] if quiet else RAW
+    print_rows(context, NetworkRow, rows, form=form, columns=columns, quiet=quiet)
     return 0
 
 

@@ -18,6 +18,9 @@ RAW = (
 )
 
 
+QUIET = {"raw": "container_id: {{.ID}}"}
+
+
 def _names(row: Row) -> str:
     names = [str(name).removeprefix("/") for name in row.sequence("Names")]
     if row.truncate:  # the name itself, not the names that links gave it
@@ -154,6 +157,10 @@ def _check_format(form: str) -> bool:
             used.add(name)
             return super().go_method(name)
 
+        def go_marshal_json(self) -> str:
+            used.update(self.fields)
+            return ""
+
     try:
         template = compile_template(form)
     except TemplateError as error:
@@ -172,9 +179,9 @@ def run(context: Context, options: Options, arguments: list[str]) -> int:
         wants_size = _check_format(form)
         if not quiet and not size and "size" not in options.changed:
             size = wants_size
-    if quiet and form not in ("", "table"):
+    if quiet and form:
         context.error("WARNING: Ignoring custom format, because both --format and --quiet are set.")
-        form = ""
+        form = QUIET.get(form, "")
     limit = 1 if options.flag("latest") and options.number("last") == -1 else options.number("last")
     parameters = {
         "all": options.flag("all"),

@@ -10,7 +10,7 @@ from sampan.cli.containers.envfiles import read_env_files, read_label_files
 from sampan.cli.containers.mounts import bind, parse_mount, volume_source
 from sampan.cli.containers.networks import Attachment, endpoints, network_mode, parse_network
 from sampan.cli.containers.ports import parse_exposed, parse_published
-from sampan.cli.containers.security import capabilities, security_options
+from sampan.cli.containers.security import capability_names, security_options
 from sampan.cli.containers.values import (
     address,
     bps_device,
@@ -119,8 +119,6 @@ def _config(options: Options, arguments: list[str], detach: bool) -> dict[str, o
         "Labels": _mapping([*read_label_files(options.items("label-file")), *options.items("label")]),
         "StopSignal": options.text("stop-signal"),
     }
-    if mac:
-        config["MacAddress"] = mac
     if "stop-timeout" in options.changed:
         config["StopTimeout"] = options.number("stop-timeout")
     return _without_empty(config, ("ExposedPorts", "Healthcheck", "StopSignal"))
@@ -165,10 +163,11 @@ def _mapping(pairs: list[str]) -> dict[str, str]:
 
 def _host_config(options: Options) -> dict[str, object]:
     _, bindings = parse_published(options.items("publish"))
-    binds = [bind(spec) for spec in options.items("volume") if volume_source(spec)]
+    # The same volume twice is one volume, as in Docker.
+    specs = dict.fromkeys(options.items("volume"))
+    binds = [bind(spec) for spec in specs if volume_source(spec)]
     networks: list[Attachment] = options.values("network")  # type: ignore[assignment]
     security, open_paths = security_options(options.items("security-opt"))
-    cap_add, cap_drop = capabilities(options.items("cap-add"), options.items("cap-drop"))
     paths: list[str] | None = [] if open_paths else None
     host: dict[str, object] = {
         "Binds": binds or None,
@@ -182,8 +181,8 @@ def _host_config(options: Options) -> dict[str, object]:
         "VolumesFrom": options.items("volumes-from") or None,
         "ConsoleSize": [0, 0],
         "Annotations": _mapping(options.items("annotation")),
-        "CapAdd": cap_add,
-        "CapDrop": cap_drop,
+        "CapAdd": capability_names(options.items("cap-add")),
+        "CapDrop": capability_names(options.items("cap-drop")),
         "CgroupnsMode": _mode(options, "cgroupns", "CGROUP", ("private", "host")),
         "Dns": options.items("dns"),
         "DnsOptions": options.items("dns-option"),
@@ -259,7 +258,7 @@ def _resources(options: Options) -> dict[str, object]:
             {"Driver": "cdi", "Count": 0, "DeviceIDs": cdi, "Capabilities": None, "Options": None}
         )
     limits = {str(limit["Name"]): limit for limit in options.values("ulimit") if isinstance(limit, dict)}
-    resources: dict[str, object] = {
+    return {
         "CpuShares": options.number("cpu-shares"),
         "Memory": options.number("memory"),
         "NanoCpus": options.number("cpus"),
@@ -290,6 +289,3 @@ def _resources(options: Options) -> dict[str, object]:
         "IOMaximumIOps": options.number("io-maxiops"),
         "IOMaximumBandwidth": options.number("io-maxbandwidth"),
     }
-    if options.number("kernel-memory"):
-        resources["KernelMemory"] = options.number("kernel-memory")
-    return resources

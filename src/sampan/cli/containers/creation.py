@@ -57,8 +57,9 @@ ARCHITECTURES = {
 
 def refuse_flags(options: Options) -> None:
     """Refuse what cannot be done, by name."""
-    if "use-api-socket" in options.changed:
-        raise Failure(f"{PROGRAM}: --use-api-socket is not supported yet")
+    for name in ("use-api-socket", "kernel-memory"):
+        if name in options.changed:
+            raise Failure(f"{PROGRAM}: --{name} is not supported yet")
     for name in WINDOWS_ONLY:
         if name in options.changed:
             raise Failure(
@@ -84,7 +85,7 @@ def body_of(options: Options, arguments: list[str], detach: bool = False) -> dic
 
 
 def check_image_name(name: str) -> None:
-    """Refuse what cannot be the name of an image. A plain word needs no parser, which takes time to import."""
+    """Refuse what cannot be the name of an image. A plain word needs no parser, which is slow to import."""
     word, colon, tag = name.partition(":")
     if (
         word
@@ -106,6 +107,8 @@ def check_image_name(name: str) -> None:
 def create(context: Context, options: Options, body: dict[str, object]) -> str:
     """Create the container and return its id; pull its image if that is wanted and needed."""
     image = str(body["Image"])
+    if options.text("mac-address") and not context.engine.speaks("1.44"):
+        body["MacAddress"] = options.text("mac-address")  # since then it is a matter of the network
     platform = _platform(options.text("platform"))
     with IdFile(options.text("cidfile")) as id_file:
         if options.text("pull") == "always":

@@ -48,24 +48,12 @@ def _profile(path: str) -> str:
         raise ValueError(f"compacting json for seccomp profile ({path}) failed: {error}") from None
 
 
-def capabilities(add: Iterable[str], drop: Iterable[str]) -> tuple[list[str] | None, list[str] | None]:
-    """Both lists with full names, sorted, without contradiction: what is added is not dropped."""
-    added, dropped = _names(add), _names(drop)
-    if "ALL" in added:
-        added = {"ALL"}
-    if "ALL" in dropped:
-        dropped = {"ALL"}
-    return sorted(added) or None, sorted(dropped - added) or None
-
-
-def _names(values: Iterable[str]) -> set[str]:
-    names: set[str] = set()
-    for value in values:
-        name = value.strip().upper()
-        if name == "RESET":
-            names.clear()
-        elif name == "ALL" or name.startswith("CAP_"):
-            names.add(name)
-        else:
-            names.add("CAP_" + name)
-    return names
+def capability_names(values: Iterable[str]) -> list[str] | None:
+    """Full names, sorted, each once: `net_admin` is CAP_NET_ADMIN. What they mean together is the engine's
+    matter.
+    """
+    names = {value.strip().upper() for value in values}
+    return (
+        sorted({name if name == "ALL" or name.startswith("CAP_") else "CAP_" + name for name in names})
+        or None
+    )

@@ -72,6 +72,9 @@ class _Run:
         self.missing_key_fails = missing_key_fails
         self.out: list[str] = []
         self.node: nodes.Node | None = None
+        self.boxed = (
+            False  # the last field came out of a map of interfaces: that is the type that errors name
+        )
         self.variables: list[list[object]] = []  # [name, value], innermost last
 
     def error(self, message: str) -> TemplateError:
@@ -278,6 +281,7 @@ class _Run:
         arguments: list[nodes.Node],
         final: object,
     ) -> object:
+        self.boxed = False
         for name in names[:-1]:
             receiver = self._field(dot, name, node, [], MISSING, receiver)
         return self._field(dot, names[-1], node, arguments, final, receiver)
@@ -292,6 +296,7 @@ class _Run:
         receiver: object,
     ) -> object:
         """A method, a struct's field or a map's element."""
+        boxed, self.boxed = self.boxed, False
         if receiver is NO_VALUE:
             if self.missing_key_fails:
                 raise self.error(f"nil data; no entry for key {quote(name)}")
@@ -311,10 +316,12 @@ class _Run:
                 raise self.error(f"{name} is not a method but has arguments")
             if name not in receiver and self.missing_key_fails:
                 raise self.error(f"map has no entry for key {quote(name)}")
+            self.boxed = type(receiver) is dict
             return receiver.get(name, NO_VALUE)
         if isinstance(receiver, NilPointer) and name in receiver.fields:
             raise self.error(f"nil pointer evaluating {receiver.go_type}.{name}")
-        raise self.error(f"can't evaluate field {name} in type {type_name(receiver)}")
+        found = "interface {}" if boxed else type_name(receiver)
+        raise self.error(f"can't evaluate field {name} in type {found}")
 
     # Calls.
 

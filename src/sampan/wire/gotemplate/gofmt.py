@@ -15,12 +15,13 @@ MAX_NUMBER = 1_000_000  # fmt refuses widths and precisions beyond
 
 
 class Spec:
-    """The flags, width and precision of one verb."""
+    """The flags, width and precision of one verb. For `%v`, `+` means fields and `#` syntax."""
 
-    __slots__ = ("minus", "plus", "precision", "sharp", "space", "width", "zero")
+    __slots__ = ("fields", "minus", "plus", "precision", "sharp", "space", "syntax", "width", "zero")
 
     def __init__(self) -> None:
         self.minus = self.plus = self.sharp = self.space = self.zero = False
+        self.fields = self.syntax = False
         self.width: int | None = None
         self.precision: int | None = None
 
@@ -103,6 +104,9 @@ class _Printer:
         if not indexed:
             self._argument_number()
         spec.zero = spec.zero and not spec.minus
+        if self._peek() == "v":
+            spec.fields, spec.syntax = spec.plus, spec.sharp
+            spec.plus = spec.sharp = False
         self._verb(spec)
 
     def _verb(self, spec: Spec) -> None:
@@ -175,7 +179,7 @@ def format_value(value: object, verb: str, spec: Spec) -> str:
     if value is None or value is NO_VALUE:
         return spec.pad("<nil>") if verb == "v" else bad_verb(value, verb)
     text = getattr(value, "go_string", None)
-    if text is not None and verb in "vsqxX" and not (verb == "v" and spec.sharp):
+    if text is not None and verb in "vsqxX" and not spec.syntax:
         return _string(text(), value, verb, spec)
     match kind(value):
         case "bool":
@@ -192,7 +196,7 @@ def format_value(value: object, verb: str, spec: Spec) -> str:
 
 
 def _string(text: str, value: object, verb: str, spec: Spec) -> str:
-    if verb == "v" and spec.sharp:
+    if spec.syntax:
         return spec.pad(quote(text))
     if verb not in "vsqxX":
         return bad_verb(value, verb, spec)
@@ -233,7 +237,7 @@ def _integer(value: int, verb: str, spec: Spec) -> str:
     base = INTEGER_BASES.get(verb)
     if base is None:
         return bad_verb(value, verb, spec)
-    if verb == "v" and spec.sharp and getattr(value, "unsigned", False):
+    if spec.syntax and getattr(value, "unsigned", False):
         return spec.pad(f"0x{number:x}")
     digits = f"{abs(number):{ {10: 'd', 2: 'b', 8: 'o', 16: 'x'}[base] }}"
     sign = "-" if number < 0 else "+" if spec.plus else " " if spec.space else ""
@@ -322,7 +326,7 @@ def _complex(value: complex, verb: str, spec: Spec) -> str:
 
 
 def _compound(value: object, verb: str, spec: Spec) -> str:
-    if spec.sharp and verb == "v":
+    if spec.syntax:
         return _go_syntax(value, spec)
     if isinstance(value, list):
         return "[" + " ".join(format_value(element, verb, spec) for element in value) + "]"
@@ -330,7 +334,7 @@ def _compound(value: object, verb: str, spec: Spec) -> str:
         pairs = (f"{format_value(k, verb, spec)}:{format_value(value[k], verb, spec)}" for k in sorted(value))
         return "map[" + " ".join(pairs) + "]"
     if isinstance(value, Struct):
-        if spec.plus and verb == "v":
+        if spec.fields:
             inner = (f"{name}:{format_value(field, verb, spec)}" for name, field in value.fields.items())
         else:
             inner = (format_value(field, verb, spec) for field in value.fields.values())
