@@ -8,8 +8,9 @@ import time
 from tests.vm import image, machine
 
 # What talks to the kernel. Two at a time, as the machine has two processors; each instruction takes ten times
-# as long as outside, so tests get more time, and those that count on speed are left out (`slow`).
-ARGUMENTS = ["-n2", "--dist=loadgroup", "--timeout=600", "-mnot slow"]
+# as long as outside, so tests get more time and a second try, and those that count on speed are left out
+# (`slow`).
+ARGUMENTS = ["-n2", "--dist=loadgroup", "--timeout=600", "--reruns=2", "-mnot slow"]
 TESTS = ["tests/linux", "tests/runtime", "tests/shim", "tests/vm"]
 SECONDS = 1500.0
 
