@@ -27,6 +27,7 @@ from sampan.engine.settings import Settings
 from sampan.engine.system import System
 from sampan.engine.zygote import Zygote
 from sampan.images.store import ImageStore
+from sampan.runtime.cgroups import open_cgroups
 
 # What is going on when the engine ends may end too: a start, a removal.
 _SECONDS_TO_END = 10.0
@@ -107,6 +108,7 @@ class Engine:
             host=facts,
             threads=self._threads,
             tasks=self._tasks,
+            hierarchy=open_cgroups(),
             database=database,
             images=store,
             network=network,

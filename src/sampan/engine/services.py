@@ -17,6 +17,7 @@ from sampan.engine.registry import Registry
 from sampan.engine.settings import Settings
 from sampan.engine.zygote import Zygote
 from sampan.images.store import ImageStore
+from sampan.runtime.cgroups import Hierarchy
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,17 @@ class Services:
     host: Host
     threads: Threads
     tasks: Tasks
+    hierarchy: Hierarchy
     database: Database
     images: ImageStore
     network: Network
     zygote: Zygote
     events: Events
     registry: Registry
+
+    def expect_attach(self) -> None:
+        """A container or an exec is about to start: what its cgroups wait for can begin now."""
+        self.tasks.start(self._expect_attach, "attach")
+
+    async def _expect_attach(self) -> None:
+        await self.threads.run(self.hierarchy.expect_attach)
