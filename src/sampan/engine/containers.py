@@ -58,14 +58,12 @@ class Containers:
     # --- life ---
 
     async def create(self, name: str, body: ContainerCreate, platform: str = "") -> Document:
-        self._services.expect_attach()
         container, warnings = await creation.create(self._services, name, body, platform)
         self._lifecycle.publish(container, "create")
         return {"Id": container.id, "Warnings": warnings}
 
     async def start(self, reference: str, detach_keys: str = "") -> None:
         container = self._resolve(reference)
-        self._services.expect_attach()
         await container.actor.run(lambda: self._lifecycle.start(container))
 
     async def stop(self, reference: str, *, signal: str = "", timeout: int | None = None) -> None:  # noqa: ASYNC109 - the container's, not ours
