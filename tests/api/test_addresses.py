@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -12,7 +13,7 @@ import pytest
 
 from sampan import errors
 from sampan.api import addresses
-from sampan.api.addresses import Address
+from sampan.api.addresses import Address, Listener
 
 
 @pytest.mark.parametrize(
@@ -43,15 +44,15 @@ def test_addresses_that_are_not_served(text: str) -> None:
         addresses.parse(text)
 
 
-def listen(path: Path) -> socket.socket:
+def listen(path: Path) -> Listener:
     return addresses.listen(Address(f"unix://{path}", path=str(path)))
 
 
 def test_a_stale_socket_is_replaced_and_a_living_one_is_not(tmp_path: Path) -> None:
     path = tmp_path / "s"
-    listen(path).close()
+    listen(path).socket.close()
     assert path.exists()
-    with listen(path) as own:
+    with contextlib.closing(listen(path)) as listener:
         mode = path.stat()
         assert stat.S_IMODE(mode.st_mode) == 0o660
         assert mode.st_uid == os.geteuid()
@@ -60,8 +61,18 @@ def test_a_stale_socket_is_replaced_and_a_living_one_is_not(tmp_path: Path) -> N
         assert caught.value.errno == errno.EADDRINUSE
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
-            own.setblocking(True)
-            own.accept()[0].close()
+            listener.socket.setblocking(True)
+            listener.socket.accept()[0].close()
+    assert not path.exists()
+
+
+def test_a_successors_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    first = listen(path)
+    path.rename(tmp_path / "moved")
+    with contextlib.closing(listen(path)):
+        first.close()
+        assert path.exists()
 
 
 def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
@@ -75,5 +86,5 @@ def test_what_is_no_socket_is_left_alone(tmp_path: Path) -> None:
 def test_a_group_gets_the_socket(tmp_path: Path) -> None:
     group = os.getgroups()[-1] if os.geteuid() else 12345
     path = tmp_path / "s"
-    with addresses.listen(Address("", path=str(path)), group=group):
+    with contextlib.closing(addresses.listen(Address("", path=str(path)), group=group)):
         assert path.stat().st_gid == group

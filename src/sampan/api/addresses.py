@@ -17,7 +17,7 @@ from sampan import errors
 
 DEFAULT_PORT = 2375
 """IANA's port for Docker's API without TLS."""
-_BACKLOG = 4096
+BACKLOG = 4096
 _SOCKET_MODE = 0o660
 
 
@@ -73,11 +73,31 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def listen(address: Address, *, group: int | None = None) -> socket.socket:
-    """A listening, non-blocking socket. A socket file gets mode 0660 and `group`."""
+class Listener:
+    """A listening, non-blocking socket; `close` takes its file away, too."""
+
+    __slots__ = ("_inode", "address", "socket")
+
+    def __init__(self, address: Address, own: socket.socket) -> None:
+        self.address = address
+        self.socket = own
+        self._inode = os.stat(address.path).st_ino if address.path else 0
+
+    def close(self) -> None:
+        """Stop listening. A file that a successor has put in the place of ours stays."""
+        self.socket.close()
+        try:
+            if self._inode and os.stat(self.address.path).st_ino == self._inode:
+                os.unlink(self.address.path)
+        except FileNotFoundError:
+            pass
+
+
+def listen(address: Address, *, group: int | None = None) -> Listener:
+    """Listen on `address`. A socket file gets mode 0660 and `group`. Raises OSError when it is in use."""
     own = _listen_unix(address.path, group) if address.path else _listen_tcp(address)
     own.setblocking(False)
-    return own
+    return Listener(address, own)
 
 
 def _listen_tcp(address: Address) -> socket.socket:
@@ -86,7 +106,7 @@ def _listen_tcp(address: Address) -> socket.socket:
     try:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         own.bind((host, address.port))
-        own.listen(_BACKLOG)
+        own.listen(BACKLOG)
     except OSError as error:
         own.close()
         raise OSError(error.errno, f"listen {address.text}: {error.strerror or error}") from None
@@ -105,7 +125,7 @@ def _listen_unix(path: str, group: int | None) -> socket.socket:
             os.umask(old)
         os.chown(path, 0 if os.geteuid() == 0 else -1, -1 if group is None else group)
         os.chmod(path, _SOCKET_MODE)
-        own.listen(_BACKLOG)
+        own.listen(BACKLOG)
     except OSError as error:
         own.close()
         raise OSError(error.errno, f"listen unix {path}: {error.strerror or error}") from None

@@ -7,10 +7,9 @@ Owns the listeners and the set of connections. Routes are looked up by `Router`,
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from typing import TYPE_CHECKING
 
+from sampan.api.addresses import BACKLOG, Listener
 from sampan.api.connection import Connection
 from sampan.api.message import Reply, Request
 from sampan.api.router import Route, Router
@@ -32,18 +31,15 @@ class Server:
     def __init__(self, engine: Engine, routes: Iterable[Route]) -> None:
         self._engine = engine
         self._router = Router(routes)
-        self._listeners: list[asyncio.Server] = []
-        self._files: list[tuple[str, int]] = []
+        self._listeners: list[tuple[asyncio.Server, Listener]] = []
         self._connections: set[Connection] = set()
 
-    async def listen(self, own: socket.socket) -> None:
-        """Serve a listening socket."""
-        tcp = own.family != socket.AF_UNIX
-        if not tcp:
-            path = own.getsockname()
-            self._files.append((path, os.stat(path).st_ino))
-        loop = asyncio.get_running_loop()
-        self._listeners.append(await loop.create_server(lambda: self._accept(tcp), sock=own, backlog=4096))
+    async def listen(self, listener: Listener) -> None:
+        """Serve a listening socket, and close it at the end."""
+        server = await asyncio.get_running_loop().create_server(
+            lambda: self._accept(listener.address.tcp), sock=listener.socket, backlog=BACKLOG
+        )
+        self._listeners.append((server, listener))
 
     def _accept(self, tcp: bool) -> Connection:
         connection = Connection(self._dispatch, tcp=tcp, finished=self._connections.discard)
@@ -57,9 +53,10 @@ class Server:
         """Stop listening, end streams and idle connections at once, and let commands end within `grace`
         seconds.
         """
-        for listener in self._listeners:
+        for server, listener in self._listeners:
+            server.close()
             listener.close()
-        self._remove_files()
+        self._listeners.clear()
         tasks = [connection.task for connection in self._connections]
         for connection in tuple(self._connections):
             connection.end()
@@ -69,13 +66,3 @@ class Server:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=1)
-
-    def _remove_files(self) -> None:
-        """Remove our socket files, but not those of a successor that has replaced them."""
-        for path, inode in self._files:
-            try:
-                if os.stat(path).st_ino == inode:
-                    os.unlink(path)
-            except OSError:
-                pass  # gone already
-        self._files.clear()

@@ -34,16 +34,23 @@ def main(arguments: list[str]) -> int:
         if given.wants("validate"):
             print("configuration OK", file=sys.stderr)
             return 0
-        logfmt.configure(configuration.log_level)
-
-        from sampan.daemon.run import run
-
-        run(configuration)
+        return _run(configuration)
     except flags.UsageError as error:
         print(f"{error}\nSee 'sampan daemon --help'.", file=sys.stderr)
         return _USAGE_STATUS
     except (errors.SampanError, OSError) as error:
         print(error, file=sys.stderr)
+        return 1
+
+
+def _run(configuration: config.Config) -> int:
+    from sampan.daemon.run import run
+
+    logfmt.configure(configuration.log_level)
+    try:
+        run(configuration)
+    except (errors.SampanError, OSError) as error:
+        print(f"failed to start daemon: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -17,8 +17,7 @@ def write(path: str) -> None:
     other = _read(path)
     if other is not None and other != os.getpid() and _is_alive(other):
         raise errors.Conflict(
-            f"failed to start daemon, ensure sampan is not running or delete {path}: "
-            f"process with PID {other} is still running"
+            f"ensure sampan is not running or delete {path}: process with PID {other} is still running"
         )
     beside = f"{path}.{os.getpid()}"
     with open(beside, "w") as file:

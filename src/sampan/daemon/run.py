@@ -16,6 +16,7 @@ import socket
 
 from sampan import errors
 from sampan.api import addresses, routes
+from sampan.api.addresses import Listener
 from sampan.api.server import Server
 from sampan.daemon import pidfile
 from sampan.daemon.config import Config
@@ -57,33 +58,34 @@ class _Life:
 
     async def run(self) -> None:
         self._handle_signals()
-        sockets = self._bind()
+        listeners = self._bind()
         engine = Engine(settings(self._config))
         server = Server(engine, routes.ALL)
         try:
             await engine.start()
-            for own in sockets:
-                await server.listen(own)
+            for listener in listeners:
+                await server.listen(listener)
             self._announce()
             await self._end.wait()
         finally:
             await server.close(self._config.number("shutdown-timeout"))
             await engine.close()
-            for own in sockets:
-                own.close()
+            for listener in listeners:
+                listener.close()
         _log.info("Daemon shutdown complete")
 
-    def _bind(self) -> list[socket.socket]:
+    def _bind(self) -> list[Listener]:
+        """Listen on all addresses, or on none."""
         group = self._config.group()
-        sockets: list[socket.socket] = []
+        listeners: list[Listener] = []
         try:
             for address in self._config.hosts:
-                sockets.append(addresses.listen(address, group=group))
+                listeners.append(addresses.listen(address, group=group))
         except OSError:
-            for own in sockets:
-                own.close()
+            for listener in listeners:
+                listener.close()
             raise
-        return sockets
+        return listeners
 
     def _announce(self) -> None:
         # What was made until now lives as long as the daemon: the collector need not look at it again.
