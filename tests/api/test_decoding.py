@@ -141,6 +141,10 @@ def test_mismatches_in_go_words(document: bytes, message: str) -> None:
     assert str(caught.value) == f"invalid JSON: json: {message}"
 
 
+def test_null_is_the_zero_value() -> None:
+    assert decoding.decode(b" null\n", Outer) == Outer()
+
+
 def test_a_second_value_is_refused() -> None:
     with pytest.raises(errors.InvalidArgument, match="unexpected content after JSON"):
         decoding.decode(b"{} {}", Outer)

@@ -45,7 +45,20 @@ def test_container_list() -> None:
     assert gates.container_list([newest], (1, 51)) == [
         {"HostConfig": {"NetworkMode": "bridge", "Annotations": {}}}
     ]
-    assert gates.container_list([newest], (1, 45)) == [{"HostConfig": {"NetworkMode": "bridge"}}]
+    assert gates.container_list([newest], (1, 45))[0]["HostConfig"] == {"NetworkMode": "bridge"}
+
+
+@pytest.mark.parametrize(
+    ("version", "shown"),
+    [((1, 43), {"Links"}), ((1, 44), {"Links", "DNSNames"}), ((1, 48), {"Links", "DNSNames", "GwPriority"})],
+)
+def test_endpoints(version: Version, shown: set[str]) -> None:
+    endpoint = {"Links": None, "DNSNames": None, "GwPriority": 0}
+    document: gates.Document = {"NetworkSettings": {"Networks": {"bridge": endpoint}}}
+    for gated in (gates.container(document, version), *gates.container_list([document], version)):
+        settings = gated["NetworkSettings"]
+        assert isinstance(settings, dict)
+        assert settings["Networks"]["bridge"].keys() == shown
 
 
 def test_image() -> None:

@@ -33,6 +33,8 @@ def decode(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
+        if body.strip() == b"null":
+            return kind()  # as Go reads it: the zero value
         raise errors.InvalidArgument(f"invalid JSON: {_mismatch(str(error), kind.__name__)}") from None
     except msgspec.DecodeError:
         refusal = gosyntax.explain(body)

@@ -75,27 +75,33 @@ def _number(document: Document, key: str) -> int:
 def container(document: Document, version: Version) -> Document:
     """Container inspect."""
     if version < (1, 48):
-        unknown = ("GwPriority",) if version >= (1, 44) else ("GwPriority", "DNSNames")
-        settings = _inner(document, "NetworkSettings")
-        networks = {
-            name: _without(network, *unknown)
-            for name, network in _inner(settings, "Networks").items()
-            if isinstance(network, dict)
-        }
-        document = document | {"NetworkSettings": settings | {"Networks": networks}}
-    if version < (1, 48):
-        document = _without(document, "ImageManifestDescriptor")
+        document = _without(_with_older_endpoints(document, version), "ImageManifestDescriptor")
     if version >= (1, 52):
         settings = _without(_inner(document, "NetworkSettings"), *_NETWORK_SETTINGS_UNTIL_1_52)
         document = document | {"NetworkSettings": settings}
     return document
 
 
+def _with_older_endpoints(document: Document, version: Version) -> Document:
+    """A container with what its networks did not show before 1.48, and before 1.44."""
+    unknown = ("GwPriority",) if version >= (1, 44) else ("GwPriority", "DNSNames")
+    settings = _inner(document, "NetworkSettings")
+    networks = {
+        name: _without(network, *unknown)
+        for name, network in _inner(settings, "Networks").items()
+        if isinstance(network, dict)
+    }
+    return document | {"NetworkSettings": settings | {"Networks": networks}}
+
+
 def container_list(documents: list[Document], version: Version) -> list[Document]:
     if version < (1, 52):
         documents = [_without(document, "Health") for document in documents]
     if version < (1, 48):
-        documents = [_without(document, "ImageManifestDescriptor") for document in documents]
+        documents = [
+            _without(_with_older_endpoints(document, version), "ImageManifestDescriptor")
+            for document in documents
+        ]
     if version < (1, 46):
         documents = [
             document | {"HostConfig": _without(_inner(document, "HostConfig"), "Annotations")}

@@ -31,6 +31,8 @@ async def create(engine: Engine, request: Request) -> Reply:
     if query.text("fromImage"):
         await engine.images.pull(query.text("fromImage"), query.text("tag"))
     source = query.text("fromSrc")
+    if not source:
+        raise errors.InvalidArgument("one of fromImage and fromSrc is needed")
     if source != "-":
         raise errors.Unsupported(f"importing from a URL is not supported ({source})")
     identifier = await engine.images.import_tar(
