@@ -202,6 +202,30 @@ def test_life(cgroup: Cgroup, sleeper: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.root
+def test_a_process_enters_by_itself() -> None:
+    cgroup = _native()
+    cgroup.create()
+    entrances = cgroup.entrances()
+
+    def enter() -> None:
+        for fd in entrances:
+            os.write(fd, b"0")
+
+    try:
+        with subprocess.Popen(["sleep", "1000"], preexec_fn=enter) as process:
+            inside = 0
+            with open(f"/proc/{process.pid}/cgroup", encoding="ascii") as file:
+                for line in file:
+                    inside += line.rstrip().endswith(cgroup.path)
+            assert inside == len(entrances)
+            process.kill()
+    finally:
+        for fd in entrances:
+            os.close(fd)
+        cgroup.delete()
+
+
+@pytest.mark.root
 def test_delete_takes_what_the_container_has_made(cgroup: Cgroup) -> None:
     descriptor = cgroup.descriptor()
     if descriptor is not None:

@@ -44,7 +44,7 @@ def test_order_of_a_container() -> None:
         "mask /proc/acpi",
         "wait until the parent has prepared",
         "configure the network",
-        "wait until the parent has attached",
+        "enter the cgroup",
         "unshare the cgroup namespace",
         "mount cgroup v1",
         "verify /proc and /sys",
@@ -73,7 +73,7 @@ def test_what_lies_over_or_under_the_cgroups_waits_with_them() -> None:
         {"destination": "/sys/fs/cgroup/extra/deep", "type": "tmpfs", "source": "tmpfs"},
     ]
     plan = lines(mounts=mounts, linux__maskedPaths=["/proc/keys", "/sys/fs/cgroup/memory"])
-    wait = index(plan, "wait until the parent has attached")
+    wait = index(plan, "enter the cgroup")
     assert index(plan, "mount tmpfs on /data") < wait < index(plan, "mount tmpfs on /sys/fs/cgroup/extra")
     assert in_order(
         plan,
@@ -117,9 +117,9 @@ def test_order_of_an_exec() -> None:
     parsed = spec.parse(config())
     assert parsed.process is not None
     plan = executor.describe(plan_exec(parsed, parsed.process, FILTER)).splitlines()
-    assert plan[1] == "enter the container's namespaces network ipc uts mount cgroup"
+    assert plan[2] == "enter the container's namespaces network ipc uts mount cgroup"
     assert in_order(
-        plan, "join a new session", "enter", "open a terminal", "wait until the parent has attached", "find"
+        plan, "enter the cgroup", "join a new session", "enter the container", "open a terminal", "find"
     )
 
 

@@ -196,6 +196,13 @@ class Shim:
         self.connection.close()
         self.connection = ShimConnection.connect(str(self.directory))
 
+    def is_listening(self) -> bool:
+        try:
+            self.reconnect()
+        except ConnectionRefusedError:
+            return False
+        return True
+
     def ask(
         self, request: protocol.Request, fds: list[int] | None = None
     ) -> protocol.Reply | protocol.Failure:

@@ -127,7 +127,6 @@ class Execs:
         container = self._services.registry.resolve(reference)
         _check_running(container, reference)
         detachkeys.parse(body.detach_keys)
-        self._services.expect_attach()
         execution = Execution(container, body, self._lifecycle)
         container.executions[execution.id] = execution
         _forget_oldest(container)

@@ -92,7 +92,6 @@ class Lifecycle:
 
     async def _launch(self, container: Container, prepared: Prepared) -> protocol.StartResult:
         paths = Paths.of(self._services.settings, container.id)
-        self._services.expect_attach()
         connection = await self._services.zygote.spawn(container.id, paths.bundle)
         container.exited = None
         container.released.clear()

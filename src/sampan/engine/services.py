@@ -35,10 +35,3 @@ class Services:
     zygote: Zygote
     events: Events
     registry: Registry
-
-    def expect_attach(self) -> None:
-        """A container or an exec is about to start: what its cgroups wait for can begin now."""
-        self.tasks.start(self._expect_attach, "attach")
-
-    async def _expect_attach(self) -> None:
-        await self.threads.run(self.hierarchy.expect_attach)

@@ -11,7 +11,8 @@ The new process works through its plan; whenever it depends on its parent, the p
 
     MAPPED     uid_map and gid_map are written: only with a new user namespace
     PREPARED   `prepare` was called: the network interfaces exist
-    ATTACHED   the process is in its cgroup, with all its limits
+    ATTACHED   the process is in its cgroup, with all its limits, as soon as it has gone through the entrances
+               whose descriptors come with this
     HOOKED     the hooks prestart and createRuntime have run: only if there are any (answers `Mounted`)
 
 Meanwhile the parent reads:
@@ -32,9 +33,13 @@ from __future__ import annotations
 import enum
 import json
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _MAX_PACKET = 64 * 1024
+_MAX_ANNOUNCEMENT = 64
+# The kernel knows some 14 controllers, and there may be named hierarchies; 253 is its own limit (unix(7)).
+_MAX_DESCRIPTORS = 64
 
 
 class Stage(enum.Enum):
@@ -87,10 +92,10 @@ class ParentChannel:
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
 
-    def announce(self, stage: Stage) -> None:
+    def announce(self, stage: Stage, descriptors: Sequence[int] = ()) -> None:
         # A process that has failed closes its end; why, it has written before: see `receive`.
         try:
-            self._socket.send(stage.value, socket.MSG_NOSIGNAL)
+            socket.send_fds(self._socket, [stage.value], descriptors, socket.MSG_NOSIGNAL)
         except (BrokenPipeError, ConnectionResetError):
             pass
 
@@ -124,18 +129,23 @@ class ChildChannel:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
-        self._reached: set[Stage] = set()
+        self._reached: dict[Stage, list[int]] = {}
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def wait(self, stage: Stage) -> None:
-        """Wait until the parent has announced this stage. Raises `Abandoned` if the parent dies first."""
+    def wait(self, stage: Stage) -> list[int]:
+        """Wait until the parent has announced this stage; returns the descriptors that came with it, the
+        caller's to close. Raises `Abandoned` if the parent dies first.
+        """
         while stage not in self._reached:
-            packet = self._socket.recv(_MAX_PACKET)
+            packet, descriptors, _, _ = socket.recv_fds(
+                self._socket, _MAX_ANNOUNCEMENT, _MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            )
             if not packet:
                 raise Abandoned
-            self._reached.add(Stage(packet))
+            self._reached[Stage(packet)] = descriptors
+        return self._reached[stage]
 
     def warn(self, message: str) -> None:
         self._send(["warned", message])

@@ -44,7 +44,7 @@ class NewProcess:
         self._pidfd = -1
         self._cgroup = cgroup
         self._made_cgroup = False
-        self._born_inside = False
+        self._misborn = False
         self._console: int | None = None
         self._done = False
         parent_end, self._child_end = channel.open_channel()
@@ -73,7 +73,7 @@ class NewProcess:
                 # Only children are affected (setns(2)), so the one that is born next.
                 processes.setns(pid_namespace, processes.CLONE_NEWPID)
                 restore.callback(processes.setns, own, processes.CLONE_NEWPID)
-            cgroup_fd = self._cgroup.descriptor()
+            cgroup_fd = self._birthplace()
             if cgroup_fd is not None:
                 restore.callback(os.close, cgroup_fd)
             pid, pidfd = self._clone3(flags, cgroup_fd)
@@ -82,40 +82,47 @@ class NewProcess:
             self.pid, self._pidfd = pid, pidfd
         self._child_end.close()
 
+    def _birthplace(self) -> int | None:
+        try:
+            return self._cgroup.descriptor()
+        except OSError as error:
+            raise start_failed(f"unable to apply cgroup configuration: {_cgroup_error(error)}") from error
+
     def _clone3(self, flags: int, cgroup_fd: int | None) -> tuple[int, int]:
         try:
             if cgroup_fd is None:
                 return processes.clone3(flags)
             try:
-                made = processes.clone3(flags, cgroup_fd=cgroup_fd)
+                return processes.clone3(flags, cgroup_fd=cgroup_fd)
             except OSError as error:
                 # EBUSY: an exec, and the container's init has handed controllers on to cgroups of its own.
                 if error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
                     raise
+                self._misborn = True
                 return processes.clone3(flags)
         except OSError as error:
             raise start_failed(f"clone3: {go_error(error)}") from error
-        self._born_inside = True
-        return made
 
     def announce(self, stage: Stage) -> None:
         self._channel.announce(stage)
 
     def enter_cgroup(self, resources: Resources | None) -> None:
-        """Put the process into its cgroup, unless it was born there, and tell it. None: keep the limits."""
+        """See to it that the process gets into its cgroup, and tell it. None: keep the limits."""
         if resources is not None and not self._cgroup.takes_newborns:
             self._limit(resources)
-        if not self._born_inside:
-            try:
+        entrances: list[int] = []
+        try:
+            if self._misborn:
                 self._cgroup.attach(self.pid)
-            except OSError as error:
-                # A process that has failed already cannot be attached: why it has failed is the better
-                # answer.
-                if error.errno != errno.ESRCH:
-                    raise start_failed(
-                        f"unable to apply cgroup configuration: {_cgroup_error(error)}"
-                    ) from error
-        self.announce(Stage.ATTACHED)
+            else:
+                entrances = self._cgroup.entrances()
+        except OSError as error:
+            # A process that has failed already cannot be attached: why it has failed is the better answer.
+            if error.errno != errno.ESRCH:
+                raise start_failed(f"unable to apply cgroup configuration: {_cgroup_error(error)}") from error
+        self._channel.announce(Stage.ATTACHED, entrances)
+        for fd in entrances:
+            os.close(fd)
 
     def _limit(self, resources: Resources) -> None:
         try:

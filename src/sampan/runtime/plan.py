@@ -3,9 +3,10 @@
 Owns the order, which is most of what makes a runtime safe and fast:
 
  *  Everything inside the root is made while the host's view is still there, by descriptors; then pivot_root.
- *  What needs the parent waits for it as late as it can: attaching to a v1 cgroup may take 11 ms, and the
- mounts of the container are made meanwhile. Only the view of the cgroups, and what lies over or under it, has
- to wait. *  Privileges go last. Without no_new_privs the seccomp filter needs CAP_SYS_ADMIN, and so comes
+ *  What needs the parent waits for it as late as it can: it makes the network and the cgroup while the
+    mounts of the container are made. Only the view of the cgroups, and what lies over or under it, has to
+    wait.
+ *  Privileges go last. Without no_new_privs the seccomp filter needs CAP_SYS_ADMIN, and so comes
  before the capabilities go; with it, it comes last of all, so that it need not allow what we do.
 """
 
@@ -103,7 +104,7 @@ def plan_container(spec: Spec, state: State, view: CgroupView, choices: Choices)
         barriers.Await(Stage.PREPARED),
         barriers.ConfigureNetwork(),
         *_kernel_settings(spec),
-        barriers.Await(Stage.ATTACHED),
+        barriers.EnterCgroup(),
         *([namespaces.NewCgroupNamespace()] if spec.linux.is_new("cgroup") else []),
         *late,
         *late_masks,
@@ -130,6 +131,7 @@ def plan_container(spec: Spec, state: State, view: CgroupView, choices: Choices)
 def plan_exec(spec: Spec, program: Process, choices: Choices) -> tuple[Operation, ...]:
     """What a further process in a running container does."""
     operations: list[Operation] = [
+        barriers.EnterCgroup(),
         namespaces.NewSessionKeyring(None),
         namespaces.EnterContainer(tuple(kind for kind in spec.linux.namespaces if kind != "pid")),
     ]
@@ -137,7 +139,6 @@ def plan_exec(spec: Spec, program: Process, choices: Choices) -> tuple[Operation
         operations.append(console.OpenConsole(program.console_size, bind=False))
     if spec.linux.personality is not None:
         operations.append(process.SetPersonality(spec.linux.personality))
-    operations.append(barriers.Await(Stage.ATTACHED))
     return (*operations, *_become(program, choices))
 
 

@@ -71,23 +71,6 @@ class Hierarchy:
         }
         return V1Cgroup(path, locations, {name: entry.options for name, entry in self.v1.items()}, unified)
 
-    def expect_attach(self) -> None:
-        """Make the kernel ready for an attach that comes within some milliseconds. Blocks for up to 20 ms.
-
-        On v1 the first write to a `cgroup.procs` after a while waits for an RCU grace period, 7-11 ms, and
-        those that follow soon do not (kernel/cgroup/cgroup.c, cgroup_threadgroup_rwsem). Moving this process
-        to where it is already has this one effect. On v2 a process is born in its cgroup, and nothing waits.
-        """
-        own = _own_paths()
-        for name, mounted in self.v1.items():
-            folder = mounted.mount_point + _below(mounted, own.get(_first(name), "/"), ".")
-            try:
-                with open(f"{folder}/cgroup.procs", "wb", buffering=0) as procs:
-                    procs.write(b"0")
-            except OSError:
-                continue  # not ours to write: then the attach itself waits
-            return
-
 
 def open_cgroups(mountinfo: str = "/proc/self/mountinfo") -> Hierarchy:
     """Read the mount table. Raises Unsupported if the host has no cgroups mounted."""

@@ -60,7 +60,9 @@ class Cgroup(Protocol):
 
     @property
     def takes_newborns(self) -> bool:
-        """Whether `descriptor` serves clone3: so `create` and `apply` have to come before the process."""
+        """Whether a process that is born in it is wholly inside: so `create` and `apply` have to come before
+        the process. If not, it has `entrances` as well.
+        """
 
     def exists(self) -> bool: ...
 
@@ -69,10 +71,19 @@ class Cgroup(Protocol):
     def apply(self, resources: Resources) -> None:
         """Set limits. Raises InvalidArgument or Unsupported for one that this host cannot set."""
 
-    def attach(self, pid: int) -> None: ...
+    def attach(self, pid: int) -> None:
+        """Move a process here. May wait 7-11 ms for an RCU grace period: see `entrances`."""
 
     def descriptor(self) -> int | None:
-        """For CLONE_INTO_CGROUP: a new descriptor, the caller's to close; None unless it `takes_newborns`."""
+        """For CLONE_INTO_CGROUP: a new descriptor, the caller's to close; None if there is no v2 tree."""
+
+    def entrances(self) -> list[int]:
+        """What a process has to go through that was born at `descriptor`: it writes "0" to each of these.
+
+        New descriptors, the caller's to close. The process must have no second thread. A thread that moves
+        itself is the one case in which the kernel does not wait (kernel/cgroup/cgroup.c,
+        cgroup_procs_write_start); so this is for speed alone, and `attach` has the same effect.
+        """
 
     def pids(self) -> list[int]:
         """All processes in the cgroup and below."""

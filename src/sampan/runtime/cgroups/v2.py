@@ -82,6 +82,9 @@ class V2Cgroup:
     def descriptor(self) -> int | None:
         return os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
+    def entrances(self) -> list[int]:
+        return []
+
     def pids(self) -> list[int]:
         return folders.pids(self.folder)
 

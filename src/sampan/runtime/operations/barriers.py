@@ -27,6 +27,23 @@ class Await:
 
 
 @dataclass(frozen=True, slots=True)
+class EnterCgroup:
+    """Be in the cgroup, with all its limits: go through the entrances that the parent has opened, if any."""
+
+    def describe(self) -> str:
+        return "enter the cgroup when the parent has prepared it"
+
+    def execute(self, context: Context) -> None:
+        for fd in context.channel.wait(Stage.ATTACHED):
+            try:
+                os.write(fd, b"0")
+            except OSError as error:
+                raise start_failed(f"unable to apply cgroup configuration: {go_error(error)}") from error
+            finally:
+                os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigureNetwork:
     """Let the caller's `inside` work in the new network namespace: addresses, routes."""
 
