@@ -18,6 +18,7 @@ from sampan.runtime import spec
 from sampan.runtime.cgroups import open_cgroups
 from sampan.runtime.cgroups.v2 import V2Cgroup
 from sampan.runtime.launch import Descriptors, Options, Stdio, launch, launch_exec
+from sampan.runtime.plan import Joinable
 from tests.runtime.bundles import Bundle, InFork, in_fork
 
 pytestmark = pytest.mark.root
@@ -570,7 +571,12 @@ def test_born_in_a_v2_cgroup(bundle: Bundle) -> None:
         again = parsed.process
         assert again is not None
         again = replace(again, args=("grep", "^0:", "/proc/self/cgroup"))
-        os.waitpid(launch_exec(launched.pid, again, spec=parsed, cgroup=cgroup, stdio=stdio).pid, 0)
+        os.waitpid(
+            launch_exec(
+                launched.pid, again, joinable=Joinable.of(parsed), compiled=None, cgroup=cgroup, stdio=stdio
+            ).pid,
+            0,
+        )
         with open(f"/proc/{launched.pid}/cgroup", encoding="ascii") as file:
             outside = next(line for line in file if line.startswith("0:"))
         cgroup.kill()

@@ -9,7 +9,7 @@ import pytest
 from sampan import errors
 from sampan.runtime import executor, spec
 from sampan.runtime.cgroups import CgroupView, ViewedHierarchy
-from sampan.runtime.plan import Choices, Filter, plan_container, plan_exec
+from sampan.runtime.plan import Choices, Filter, Joinable, plan_container, plan_exec
 from sampan.runtime.state import State
 from tests.runtime.test_spec import config
 
@@ -116,7 +116,7 @@ def test_single_files_of_proc_may_be_covered() -> None:
 def test_order_of_an_exec() -> None:
     parsed = spec.parse(config())
     assert parsed.process is not None
-    plan = executor.describe(plan_exec(parsed, parsed.process, FILTER)).splitlines()
+    plan = executor.describe(plan_exec(Joinable.of(parsed), parsed.process, FILTER)).splitlines()
     assert plan[2] == "enter the container's namespaces network ipc uts mount cgroup"
     assert in_order(
         plan, "enter the cgroup", "join a new session", "enter the container", "open a terminal", "find"

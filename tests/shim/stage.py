@@ -99,8 +99,10 @@ class Stage:
             shim.close()
         self.zygote.close()
         self.process.wait(SECONDS)
-        for parent in Path("/sys/fs/cgroup").glob(f"**/{self.cgroup[1:]}"):
-            parent.rmdir()
+        tops = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
+        for parent in [top / self.cgroup[1:] for top in tops]:
+            if parent.is_dir():
+                parent.rmdir()
 
     def spawn(self, command: str | list[str] = "true", *, terminal: bool = False, **changes: Any) -> Shim:
         """A shim for a container that runs `command`; `changes` go into `linux` of config.json."""
@@ -208,7 +210,7 @@ class Shim:
     ) -> protocol.Reply | protocol.Failure:
         """Send a request and return its answer; events on the way are kept."""
         request = dataclasses.replace(request, seq=next(self._sequence))
-        self.connection.send(request, fds or [])
+        self.connection.send([request], fds or [])
         while True:
             message = wait_for(self.connection)
             assert message is not None, "the shim has gone"

@@ -45,7 +45,7 @@ RESPONSES: list[protocol.Reply | protocol.Failure | protocol.Event] = [
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: request.OP)
 def test_requests_survive_the_way(request_: protocol.Request) -> None:
-    assert protocol.decode_request(protocol.encode_request(request_)) == request_
+    assert protocol.decode_requests(protocol.encode_requests([request_])) == [request_]
 
 
 @pytest.mark.parametrize("response", RESPONSES, ids=lambda response: type(response).__name__)
@@ -77,12 +77,12 @@ def test_results_survive_the_way() -> None:
 )
 def test_what_is_no_request_is_refused(packet: bytes) -> None:
     with pytest.raises(errors.InvalidArgument):
-        protocol.decode_request(packet)
+        protocol.decode_requests(packet)
 
 
 @given(st.binary())
 def test_bytes_are_refused_or_read(packet: bytes) -> None:
-    for decode in (protocol.decode_request, protocol.decode_response, spawning.decode_spawn):
+    for decode in (protocol.decode_requests, protocol.decode_response, spawning.decode_spawn):
         try:
             decode(packet)
         except errors.InvalidArgument:
@@ -100,7 +100,7 @@ def test_descriptors_travel_with_their_request() -> None:
     reader, writer = os.pipe()
     connection = ShimConnection(ours)
     with theirs, open(reader, "rb") as pipe:
-        connection.send(protocol.Attach(1, "c"), [writer])
+        connection.send([protocol.Attach(1, "c")], [writer])
         os.close(writer)
         packet = packets.receive(theirs)
         assert packet is not None
@@ -108,7 +108,7 @@ def test_descriptors_travel_with_their_request() -> None:
         packet.close()
         assert pipe.read() == b"through"
         with pytest.raises(errors.InvalidArgument):
-            connection.send(protocol.Attach(1, "c"))
+            connection.send([protocol.Attach(1, "c")])
         packets.send(theirs, protocol.encode_response(protocol.Reply(1, {})))
         assert connection.receive() == protocol.Reply(1, {})
         with pytest.raises(BlockingIOError):

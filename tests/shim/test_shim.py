@@ -437,7 +437,7 @@ def test_a_controller_that_does_not_read_is_cut_off(stage: Stage) -> None:
 
     def is_cut_off() -> bool:
         try:
-            shim.connection.send(protocol.State(1))
+            shim.connection.send([protocol.State(1)])
         except BlockingIOError:
             return False
         except (BrokenPipeError, ConnectionResetError):

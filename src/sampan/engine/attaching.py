@@ -59,7 +59,7 @@ async def _hand_over(container: Container, request: protocol.Attach, sock: socke
     if container.shim is None:
         container.keep_client(EarlyClient(request, sock.dup()))
     else:
-        await container.shim.request(request, [sock.fileno()])
+        await container.shim.request(request, fds=[sock.fileno()])
 
 
 async def _replay(

@@ -18,6 +18,7 @@ import enum
 import json
 import os
 import secrets
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -187,8 +188,7 @@ class Execs:
         # The shim has its own descriptor; ours is for the words that a failure needs.
         with closing(client.detach_socket()) as sock:
             try:
-                await execution.container.running_shim().request(request, [sock.fileno()])
-                await self._run(execution, body)
+                await self._run(execution, body, request, fds=[sock.fileno()])
             except (errors.SampanError, OSError) as error:
                 execution.exited(_NOT_EXECUTABLE)
                 text = f"{error}\r\n".encode()
@@ -197,7 +197,9 @@ class Execs:
                 except OSError:
                     pass  # the client has left, and will not hear of it
 
-    async def _run(self, execution: Execution, body: ExecStart) -> None:
+    async def _run(
+        self, execution: Execution, body: ExecStart, *attach: protocol.Attach, fds: Sequence[int] = ()
+    ) -> None:
         container, config = execution.container, execution.config
         shim = container.running_shim()
         execution.publish(f"exec_start: {' '.join(execution.command)}")
@@ -213,7 +215,7 @@ class Execs:
             groups=tuple(container.record.host_config.group_add or ()),
         )
         try:
-            result = protocol.ExecResult.from_document(await shim.request(request))
+            result = protocol.ExecResult.from_document(await shim.request(*attach, request, fds=fds))
         except errors.StartFailed as error:
             raise _explained(error) from error
         execution.pid = result.pid

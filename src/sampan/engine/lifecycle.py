@@ -15,6 +15,7 @@ import shutil
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ from sampan.engine.services import Services
 from sampan.engine.shims import Shim
 from sampan.engine.states import Intent, State
 from sampan.runtime.cgroups import open_cgroups
-from sampan.shim import protocol
+from sampan.shim import packets, protocol
 from sampan.wire import gotime
 
 _log = logging.getLogger("sampan.engine")
@@ -96,10 +97,19 @@ class Lifecycle:
         container.exited = None
         container.released.clear()
         container.shim = shim = self.connected(container, connection)
-        while (client := container.take_client()) is not None:
-            with client.socket:
-                await shim.request(client.request, [client.socket.fileno()])
-        return protocol.StartResult.from_document(await shim.request(prepared.request, prepared.fds))
+        with ExitStack() as stack:
+            attaches: list[protocol.Attach] = []
+            fds: list[int] = []
+            while (client := container.take_client()) is not None:
+                attaches.append(client.request)
+                fds.append(stack.enter_context(client.socket).fileno())
+            # One packet is done in one go, which is faster. But not everything fits into one.
+            if len(attaches) + len(prepared.fds) > packets.MAX_DESCRIPTORS or any(a.early for a in attaches):
+                for attach, fd in zip(attaches, fds, strict=True):
+                    await shim.request(attach, fds=[fd])
+                attaches, fds = [], []
+            result = await shim.request(*attaches, prepared.request, fds=[*fds, *prepared.fds])
+        return protocol.StartResult.from_document(result)
 
     def connected(self, container: Container, connection: Any) -> Shim:
         """Follow a shim: what it tells becomes commands of the container's task."""

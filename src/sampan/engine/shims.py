@@ -42,27 +42,33 @@ class Shim:
         self._closed = False
         self._loop.add_reader(connection.fileno(), self._readable)
 
-    async def request(self, request: protocol.Request, fds: Sequence[int] = ()) -> dict[str, Any]:
-        """Send a request (its `seq` is filled in here) and await the answer.
+    async def request(self, *requests: protocol.Request, fds: Sequence[int] = ()) -> dict[str, Any]:
+        """Send requests (their `seq` is filled in here) and await the answer to the last one.
 
-        Raises StartFailed for a process that cannot be executed, SampanError for another failure,
-        ShimGone when there is no shim any more. The descriptors stay the caller's.
+        Several are done one after the other, in one go, up to the first that fails; `fds` are the descriptors
+        of all of them and stay the caller's. Raises StartFailed for a process that cannot be executed,
+        SampanError for another failure, ShimGone when there is no shim any more.
         """
         if self._closed:
             raise ShimGone("the container's shim is gone")
-        sequence = next(self._sequence)
-        future: asyncio.Future[dict[str, Any]] = self._loop.create_future()
-        self._pending[sequence] = future
+        numbered = [dataclasses.replace(request, seq=next(self._sequence)) for request in requests]
+        answers = {request.seq: self._loop.create_future() for request in numbered}
+        self._pending |= answers
         try:
             async with asyncio.timeout(_SECONDS):
-                await self._send(dataclasses.replace(request, seq=sequence), fds)
-                return await future
+                await self._send(numbered, fds)
+                for answer in answers.values():
+                    result: dict[str, Any] = await answer
+            return result
         except TimeoutError:
             raise errors.Unavailable(f"the container's shim did not answer within {_SECONDS:.0f} s") from None
         except (BrokenPipeError, ConnectionResetError):
             raise ShimGone("the container's shim is gone") from None
         finally:
-            self._pending.pop(sequence, None)
+            for sequence, answer in answers.items():
+                del self._pending[sequence]
+                if answer.done() and not answer.cancelled():
+                    answer.exception()  # else asyncio complains that nobody has looked
 
     def close(self) -> None:
         """Leave the shim to itself; `on_lost` is not called."""
@@ -74,10 +80,10 @@ class Shim:
                 if not future.done():
                     future.set_exception(ShimGone("the container's shim is gone"))
 
-    async def _send(self, request: protocol.Request, fds: Sequence[int]) -> None:
+    async def _send(self, requests: Sequence[protocol.Request], fds: Sequence[int]) -> None:
         while True:
             try:
-                self._connection.send(request, fds)
+                self._connection.send(requests, fds)
                 return
             except BlockingIOError:
                 # Its queue is full, of ten packets or so: it is busy, and reads on soon.

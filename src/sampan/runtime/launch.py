@@ -26,7 +26,7 @@ from sampan.runtime.spec.linux import NAMESPACES
 from sampan.runtime.spec.mounts import clean_path
 from sampan.runtime.state import State
 
-__all__ = ["Descriptors", "Launched", "Options", "Stdio", "launch", "launch_exec"]
+__all__ = ["Descriptors", "Launched", "Options", "Stdio", "launch", "launch_exec", "seccomp_filter"]
 
 # Namespaces that clone3 makes. Those of cgroups and time are made by the new process: see their operations.
 _CLONED = ("user", "pid", "network", "mount", "ipc", "uts")
@@ -81,6 +81,7 @@ def launch(
     prepare: Callable[[int], None] | None = None,
     inside: Callable[[], None] | None = None,
     gate: int | None = None,
+    compiled: plan.Filter | None = None,
     options: Options = Options(),
 ) -> Launched:
     """Start a container; returns when its program runs, or when it waits at the gate.
@@ -89,13 +90,16 @@ def launch(
     process.user; "" is root with its groups. `groups` are further groups, by name or number. `prepare(pid)`
     is called here, as soon as the namespaces exist; then `inside()` in the new process, in its network
     namespace, with the host's mounts still there. `gate` is a descriptor: the program starts when one byte
-    can be read from it, and `launch` returns before that.
+    can be read from it, and `launch` returns before that. `compiled` is the specification's seccomp profile,
+    if the caller has compiled it already.
 
     Raises StartFailed, and then nothing is left: no process, no cgroup.
     """
     bundle = os.path.abspath(bundle)
     state = State(container_id, "creating", 0, bundle, spec.annotations, spec.oci_version)
-    operations = plan.plan_container(spec, state, cgroup.view(), _choices(spec, user, groups, options))
+    compiled = compiled or seccomp_filter(spec, options.seccomp_cache)
+    choices = plan.Choices(user, tuple(groups), options.preserve_fds, compiled)
+    operations = plan.plan_container(spec, state, cgroup.view(), choices)
     if options.debug is not None:
         options.debug(executor.describe(operations))
     with ExitStack() as stack:
@@ -137,7 +141,8 @@ def launch_exec(
     container: int,
     process: Process,
     *,
-    spec: Spec,
+    joinable: plan.Joinable,
+    compiled: plan.Filter | None,
     cgroup: Cgroup,
     stdio: Stdio | None = None,
     user: str | None = None,
@@ -147,9 +152,11 @@ def launch_exec(
     """Start a further process in a running container.
 
     `container` is the pid of its first process, which must not be reused meanwhile: the caller is its parent,
-    or has looked. `spec` is the container's. Raises StartFailed, or Conflict if the container has ended.
+    or has looked. `compiled` is the seccomp filter to load. Raises StartFailed, or Conflict if the container
+    has ended.
     """
-    operations = plan.plan_exec(spec, process, _choices(spec, user, groups, options))
+    choices = plan.Choices(user, tuple(groups), options.preserve_fds, compiled)
+    operations = plan.plan_exec(joinable, process, choices)
     with ExitStack() as stack:
         try:
             pidfd = processes.pidfd_open(container)
@@ -157,7 +164,7 @@ def launch_exec(
             new = NewProcess(cgroup, stack)
             new.context.container = pidfd
             new.context.stdio, new.context.preserve_fds = _streams(stdio), options.preserve_fds
-            new.clone(operations, 0, pidfd if "pid" in spec.linux.namespaces else None)
+            new.clone(operations, 0, pidfd if "pid" in joinable.namespaces else None)
         except ProcessLookupError:
             raise errors.Conflict("cannot exec in a stopped container") from None
         _adjust_oom_score(new.pid, process)
@@ -175,16 +182,17 @@ def _clone_flags(spec: Spec, joined: Mapping[str, int]) -> int:
     return flags
 
 
-def _choices(spec: Spec, user: str | None, groups: Sequence[str], options: Options) -> plan.Choices:
-    program = None
-    if spec.linux.seccomp is not None:
-        profile = spec.linux.seccomp
-        try:
-            compiled = seccomp_cache.cached_filter(profile, options.seccomp_cache)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise errors.InvalidArgument(f"config.json: linux.seccomp: {error}") from error
-        program = plan.Filter(compiled, seccomp_cache.filter_flags(profile))
-    return plan.Choices(user, tuple(groups), options.preserve_fds, program)
+def seccomp_filter(spec: Spec, directory: str = seccomp_cache.DIRECTORY) -> plan.Filter | None:
+    """What linux.seccomp compiles to, by way of the cache in `directory`. Raises InvalidArgument."""
+    profile = spec.linux.seccomp
+    if profile is None:
+        return None
+    try:
+        key = seccomp_cache.key_of(profile)
+        program = seccomp_cache.cached_filter(profile, directory, key=key)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise errors.InvalidArgument(f"config.json: linux.seccomp: {error}") from error
+    return plan.Filter(program, seccomp_cache.filter_flags(profile), key)
 
 
 def _streams(stdio: Stdio | None) -> tuple[int, int, int] | None:
@@ -230,8 +238,8 @@ def _adjust_oom_score(pid: int, process: Process | None) -> None:
     if process is None or process.oom_score_adj is None:
         return
     try:
-        with open(f"/proc/{pid}/oom_score_adj", "w", encoding="ascii") as file:
-            file.write(str(process.oom_score_adj))
+        with open(f"/proc/{pid}/oom_score_adj", "wb", buffering=0) as file:
+            file.write(b"%d" % process.oom_score_adj)
     except OSError as error:
         raise start_failed(
             f"failed to set oom_score_adj to {process.oom_score_adj}: {go_error(error)}"

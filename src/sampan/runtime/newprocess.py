@@ -6,6 +6,7 @@ process nor cgroup is left. Knows no specification but its limits, and no operat
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import errno
 import fcntl
 import os
@@ -24,6 +25,9 @@ from sampan.runtime.gotext import go_error
 from sampan.runtime.operations import Context, Operation, start_failed
 from sampan.runtime.operations.masks import open_null
 from sampan.runtime.spec import Resources
+
+# All that can be handled, as plain numbers: the functions of `signal` turn each into an enum, 62 times.
+_SIGNALS = tuple(sorted(int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +245,9 @@ def _tell(context: Context, message: str, exit_code: int) -> None:
 
 def _let_go(context: Context) -> None:
     """Keep nothing of the parent but what the plan needs: no signal handlers, no descriptors."""
-    for number in signal.valid_signals():
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            # Python ignores SIGPIPE, and what is ignored stays so over execve.
-            signal.signal(number, signal.SIG_DFL)
+    for number in _SIGNALS:
+        # Python ignores SIGPIPE, and what is ignored stays so over execve.
+        _signal.signal(number, _signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0)  # the modes of what is made for the container are meant as they are
     if context.stdio is not None:

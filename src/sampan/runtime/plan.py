@@ -72,10 +72,23 @@ _COVERABLE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A compiled seccomp filter and the flags to load it with."""
+    """A compiled seccomp filter, the flags to load it with, and its name in the cache, if it is there."""
 
     program: bytes
     flags: int
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Joinable:
+    """What a further process of a container has to know of its specification."""
+
+    namespaces: tuple[str, ...]
+    personality: int | None = None
+
+    @classmethod
+    def of(cls, spec: Spec) -> Joinable:
+        return cls(tuple(spec.linux.namespaces), spec.linux.personality)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +141,17 @@ def plan_container(spec: Spec, state: State, view: CgroupView, choices: Choices)
     return (*operations, *_become(spec.process, choices, start_hooks, create_cwd=True))
 
 
-def plan_exec(spec: Spec, program: Process, choices: Choices) -> tuple[Operation, ...]:
+def plan_exec(container: Joinable, program: Process, choices: Choices) -> tuple[Operation, ...]:
     """What a further process in a running container does."""
     operations: list[Operation] = [
         barriers.EnterCgroup(),
         namespaces.NewSessionKeyring(None),
-        namespaces.EnterContainer(tuple(kind for kind in spec.linux.namespaces if kind != "pid")),
+        namespaces.EnterContainer(tuple(kind for kind in container.namespaces if kind != "pid")),
     ]
     if program.terminal:
         operations.append(console.OpenConsole(program.console_size, bind=False))
-    if spec.linux.personality is not None:
-        operations.append(process.SetPersonality(spec.linux.personality))
+    if container.personality is not None:
+        operations.append(process.SetPersonality(container.personality))
     return (*operations, *_become(program, choices))
 
 

@@ -41,16 +41,29 @@ def filter_flags(profile: dict[str, object]) -> int:
     return flags & ~_FLAGS["SECCOMP_FILTER_FLAG_TSYNC"]
 
 
-def cached_filter(profile: dict[str, object], directory: str = DIRECTORY) -> bytes:
-    """The program of a profile, compiled if it is not there yet. Works without the folder, only slower."""
+def key_of(profile: dict[str, object]) -> str:
+    """The name under which the program of a profile is kept."""
     host = os.uname()
     key = json.dumps([host.machine, host.release, profile], sort_keys=True, separators=(",", ":"))
-    path = f"{directory}/{_sha256(key.encode())}"
-    program = _read(path)
+    return _sha256(key.encode())
+
+
+def cached_filter(profile: dict[str, object], directory: str = DIRECTORY, *, key: str | None = None) -> bytes:
+    """The program of a profile, compiled if it is not there yet. Works without the folder, only slower.
+
+    `key`: that of `key_of`, if it is known.
+    """
+    key = key or key_of(profile)
+    program = find(key, directory)
     if program is None:
         program = seccomp.compile_filter(profile)
-        _write(directory, path, program)
+        _write(directory, f"{directory}/{key}", program)
     return program
+
+
+def find(key: str, directory: str = DIRECTORY) -> bytes | None:
+    """The program of this key, None if it is not there."""
+    return _read(f"{directory}/{key}")
 
 
 def _sha256(data: bytes) -> str:

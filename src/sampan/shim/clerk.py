@@ -1,4 +1,4 @@
-"""Clerks: each request is done by a short-lived fork of the shim, so that the shim itself stays small.
+"""Clerks: a packet of requests is done by a short-lived fork of the shim, so that the shim stays small.
 
 Owns the fork, the handover and the parentage. Knows no request. Why: code that runs writes to the pages it
 lies on (reference counts, inline caches), and a page that is written to is no longer shared with the zygote.
@@ -22,16 +22,13 @@ from typing import NoReturn
 
 from sampan.linux import processes
 from sampan.shim import handover, packets
-from sampan.shim.handover import CutOff, Handover
+from sampan.shim.handover import CutOff, Outcome
 
 _AF_UNIX = int(socket.AF_UNIX)
 _SOCK_SEQPACKET = int(socket.SOCK_SEQPACKET)
 
-# What came of a request, with the descriptors that belong to it, by name.
-Outcome = tuple[Handover | None, dict[str, int]]
 
-
-def ask(work: Callable[[], Outcome], known: Callable[[], set[int]]) -> Outcome:
+def ask(work: Callable[[], list[Outcome]], known: Callable[[], set[int]]) -> list[Outcome]:
     """Let a clerk do `work`. The processes that it made are children of this one afterwards.
 
     `known` tells the children that there are anyhow.
@@ -51,18 +48,17 @@ def ask(work: Callable[[], Outcome], known: Callable[[], set[int]]) -> Outcome:
     if packet is None:
         # It died without a word (the OOM killer?), so there was no answer, and what it made is of no use.
         _end_children(_children() - known())
-        return CutOff(), {}
-    outcome, names = handover.decode(packet.payload)
-    return outcome, dict(zip(names, packet.fds, strict=True))
+        return [(CutOff(), {})]
+    return handover.decode(packet.payload, packet.fds)
 
 
-def _be_clerk(shim: socket.SocketType, work: Callable[[], Outcome]) -> NoReturn:
+def _be_clerk(shim: socket.SocketType, work: Callable[[], list[Outcome]]) -> NoReturn:
     status = 1
     try:
         # When the shim is killed now, nobody is there for what is being launched.
         processes.set_parent_death_signal()
-        outcome, fds = work()
-        packets.send(shim, handover.encode(outcome, tuple(fds)), list(fds.values()))
+        payload, fds = handover.encode(work())
+        packets.send(shim, payload, fds)
         status = 0
     finally:
         os._exit(status)

@@ -45,14 +45,16 @@ class ShimConnection:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def send(self, request: protocol.Request, fds: Sequence[int] = ()) -> None:
-        """Send `request` with the descriptors that its `fds` names; the caller may close them afterwards.
+    def send(self, requests: Sequence[protocol.Request], fds: Sequence[int] = ()) -> None:
+        """Send requests in one packet, with the descriptors that the `fds` of one after the other name; the
+        caller may close them afterwards.
 
         Raises OSError: BlockingIOError when the shim is too far behind, BrokenPipeError when it is gone.
         """
-        if len(fds) != len(request.fds):
-            raise errors.InvalidArgument(f"{request.OP}: {len(fds)} descriptors for {len(request.fds)} names")
-        packets.send(self._socket, protocol.encode_request(request), fds)
+        names = [name for request in requests for name in request.fds]
+        if len(fds) != len(names):
+            raise errors.InvalidArgument(f"{len(fds)} descriptors for {len(names)} names")
+        packets.send(self._socket, protocol.encode_requests(requests), fds)
 
     def receive(self) -> protocol.Reply | protocol.Failure | protocol.Event | None:
         """The next reply or event, None at the end of the connection. May raise BlockingIOError."""

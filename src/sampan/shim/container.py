@@ -1,21 +1,23 @@
 """What the shim wants of the runtime: launch the container, launch execs in it, remove what is left of it.
 
-Owns the calls into `sampan.runtime`. Knows no streams, clients or phases. config.json is read for the start,
-and again for each exec, rather than kept: it may hold a seccomp profile of 100 KB. So it must not be changed
-while the container runs.
+Owns the calls into `sampan.runtime`. Knows no streams, clients or phases. config.json is read for the start
+alone; the little of it that execs need is kept (`ContainerFacts`), as reading it takes 3 ms. It must not be
+changed while the container runs.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
 
 from sampan import errors
-from sampan.runtime import hooks
-from sampan.runtime.cgroups import Cgroup, open_cgroups
-from sampan.runtime.launch import Descriptors, Launched, Stdio, launch, launch_exec
+from sampan.runtime import hooks, seccomp_cache
+from sampan.runtime.cgroups import Cgroup, Hierarchy, open_cgroups
+from sampan.runtime.launch import Descriptors, Launched, Stdio, launch, launch_exec, seccomp_filter
+from sampan.runtime.plan import Filter, Joinable
 from sampan.runtime.spec import Process, Spec, load, parse_process
 from sampan.runtime.state import State
 from sampan.shim import protocol
@@ -31,6 +33,7 @@ def start_container(
     if spec.process is not None:
         spec = replace(spec, process=_with_console(spec.process, request))
     network = None if request.network is None else NetworkPlan.from_document(request.network)
+    compiled = seccomp_filter(spec)
     launched = launch(
         spec,
         directory,
@@ -42,25 +45,19 @@ def start_container(
         groups=request.groups,
         prepare=None if network is None else network.create,
         inside=None if network is None else network.configure,
+        compiled=compiled,
     )
     if network is not None:
         network.settle()
-    facts = ContainerFacts(spec.linux.cgroups_path, spec.linux.is_new("pid"), bool(spec.hooks.poststop))
-    return launched, facts
-
-
-def start_exec(directory: str, init: int, request: protocol.Exec, stdio: Stdio | None) -> Launched:
-    """Launch the process of DIR/process-ID.json in the container whose first process is `init`."""
-    spec = _load(directory)
-    return launch_exec(
-        init,
-        _with_console(_take_process(directory, request.exec), request),
-        spec=spec,
-        cgroup=_cgroup(spec.linux.cgroups_path),
-        stdio=stdio,
-        user=request.user,
-        groups=request.groups,
+    facts = ContainerFacts(
+        cgroup_path=spec.linux.cgroups_path,
+        has_private_pids=spec.linux.is_new("pid"),
+        has_poststop_hooks=bool(spec.hooks.poststop),
+        namespaces=tuple(spec.linux.namespaces),
+        personality=spec.linux.personality,
+        filter=None if compiled is None else (compiled.key, compiled.flags),
     )
+    return launched, facts
 
 
 class Container:
@@ -74,6 +71,27 @@ class Container:
     @property
     def has_private_pids(self) -> bool:
         return self._facts.has_private_pids
+
+    def start_exec(self, init: int, request: protocol.Exec, stdio: Stdio | None) -> Launched:
+        """Launch the process of DIR/process-ID.json in this container, whose first process is `init`."""
+        return launch_exec(
+            init,
+            _with_console(_take_process(self._directory, request.exec), request),
+            joinable=Joinable(self._facts.namespaces, self._facts.personality),
+            compiled=self._filter(),
+            cgroup=_cgroup(self._facts.cgroup_path),
+            stdio=stdio,
+            user=request.user,
+            groups=request.groups,
+        )
+
+    def _filter(self) -> Filter | None:
+        if self._facts.filter is None:
+            return None
+        key, flags = self._facts.filter
+        program = seccomp_cache.find(key)
+        # Somebody may have emptied the cache.
+        return seccomp_filter(_load(self._directory)) if program is None else Filter(program, flags, key)
 
     def end_rest(self) -> None:
         """The init has ended, and so must the rest; in a PID namespace the kernel sees to it."""
@@ -111,7 +129,13 @@ def _load(directory: str) -> Spec:
 
 
 def _cgroup(path: str) -> Cgroup:
-    return open_cgroups().cgroup(path)
+    return host_cgroups().cgroup(path)
+
+
+@functools.cache
+def host_cgroups() -> Hierarchy:
+    """How this host has mounted its cgroups. The zygote finds out, and its shims know."""
+    return open_cgroups()
 
 
 def _descriptors(fds: Mapping[str, int]) -> Descriptors:

@@ -1,4 +1,4 @@
-"""What a clerk hands over to its shim: the outcome of one request, as far as the shim has to go on with it.
+"""What a clerk hands over to its shim: the outcome of each request, as far as the shim has to go on with it.
 
 Owns these values and their form on the way: marshal, because both ends are one program in two processes, and
 it runs in C on no page of Python code. Names of descriptors: "pidfd", "console" (with a terminal) or "stdin",
@@ -8,14 +8,18 @@ it runs in C on no page of Python code. Names of descriptors: "pidfd", "console"
 from __future__ import annotations
 
 import marshal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A client is to be attached; its socket came with the request. `streams`: 0 to 2, those it wants."""
+    """A client is to be attached; its socket came with the request, at `position` among the descriptors of
+    the packet. `streams`: 0 to 2, those it wants.
+    """
 
+    position: int
     exec: str | None
     name: str
     streams: frozenset[int]
@@ -41,6 +45,10 @@ class ContainerFacts:
     cgroup_path: str
     has_private_pids: bool  # a PID namespace of its own: all its processes end with the init
     has_poststop_hooks: bool
+    # What an exec needs: see `plan.Joinable` and `plan.Filter`.
+    namespaces: tuple[str, ...] = ()
+    personality: int | None = None
+    filter: tuple[str, int] | None = None  # its key in the cache, and the flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,42 +92,51 @@ class CutOff:
 Handover = Joined | Started | ExecStarted | StartRefused | ExecRefused | CutOff
 
 
-def encode(handover: Handover | None, names: tuple[str, ...]) -> bytes:
-    """The packet; `names` are those of the descriptors that travel with it, in order."""
-    if isinstance(handover, Started):
-        log = handover.log
-        kept: tuple[Any, ...] = (
-            handover.pid,
-            handover.started_at,
-            handover.terminal,
-            handover.stdin_once,
-            (
-                handover.container.cgroup_path,
-                handover.container.has_private_pids,
-                handover.container.has_poststop_hooks,
-            ),
-            None if log is None else (log.path, log.max_size, log.max_file, log.size),
-        )
-    elif handover is None:
-        kept = ()
-    else:
-        kept = tuple(getattr(handover, name) for name in handover.__slots__)
-    return marshal.dumps((type(handover).__name__, kept, names))
+# What came of a request, with the descriptors that belong to it, by name.
+Outcome = tuple[Handover | None, dict[str, int]]
 
 
-def decode(packet: bytes) -> tuple[Handover | None, tuple[str, ...]]:
+def encode(outcomes: Sequence[Outcome]) -> tuple[bytes, list[int]]:
+    """The packet, and the descriptors that travel with it."""
+    documents = [(type(handover).__name__, _plain(handover), tuple(fds)) for handover, fds in outcomes]
+    return marshal.dumps(documents), [fd for _, fds in outcomes for fd in fds.values()]
+
+
+def decode(packet: bytes, descriptors: Sequence[int]) -> list[Outcome]:
     """The inverse of `encode`."""
-    kind, kept, names = marshal.loads(packet)
+    outcomes: list[Outcome] = []
+    first = 0
+    for kind, kept, names in marshal.loads(packet):
+        last = first + len(names)
+        outcomes.append((_handover(kind, kept), dict(zip(names, descriptors[first:last], strict=True))))
+        first = last
+    return outcomes
+
+
+def _plain(handover: Handover | None) -> tuple[Any, ...]:
+    if handover is None:
+        return ()
+    if isinstance(handover, Started):
+        *plain, container, log = _values(handover)
+        return (*plain, _values(container), None if log is None else _values(log))
+    return _values(handover)
+
+
+def _values(data: Handover | ContainerFacts | LogState) -> tuple[Any, ...]:
+    return tuple(getattr(data, name) for name in data.__slots__)
+
+
+def _handover(kind: str, kept: tuple[Any, ...]) -> Handover | None:
     if kind == "Joined":
-        return Joined(*kept), names
+        return Joined(*kept)
     if kind == "Started":
         *plain, container, log = kept
         facts, log_state = ContainerFacts(*container), None if log is None else LogState(*log)
-        return Started(*plain, facts, log_state), names  # type: ignore[call-arg]
+        return Started(*plain, facts, log_state)  # type: ignore[call-arg]
     if kind == "ExecStarted":
-        return ExecStarted(*kept), names
+        return ExecStarted(*kept)
     if kind == "StartRefused":
-        return StartRefused(), names
+        return StartRefused()
     if kind == "ExecRefused":
-        return ExecRefused(*kept), names
-    return (CutOff() if kind == "CutOff" else None), names
+        return ExecRefused(*kept)
+    return CutOff() if kind == "CutOff" else None

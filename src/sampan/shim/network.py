@@ -121,5 +121,5 @@ def _write_sysctl(name: str, value: str) -> None:
     if not name.startswith("net.") or ".." in name or "//" in name:
         raise errors.InvalidArgument(f"network plan: sysctl {name} is not one of a network namespace")
     path = "/proc/sys/" + name.translate(str.maketrans("./", "/."))
-    with open(path, "w", encoding="ascii") as file:
-        file.write(value)
+    with open(path, "wb", buffering=0) as file:
+        file.write(value.encode())

@@ -8,8 +8,9 @@ Theory of operation
 
 The zygote forks a shim on `spawning.Spawn`; with the request travels one end of a SOCK_SEQPACKET pair, which
 becomes the shim's first controller connection. Each message is one packet: a JSON object, and descriptors as
-SCM_RIGHTS. More controllers may connect to `DIR/shim.sock` (a restarted engine does), and all are equal: each
-gets the replies to its own requests, and every event.
+SCM_RIGHTS. Several requests may share a packet: they are done in turn, and when one fails, so do the rest.
+More controllers may connect to `DIR/shim.sock` (a restarted engine does), and all are equal: each gets the
+replies to its own requests, and every event.
 
 A controller sends requests, numbered by itself with `seq`; each gets exactly one `Reply` or `Failure` with
 this number, in the order of the requests. A controller that does not read is cut off, and one that breaks the
@@ -62,7 +63,7 @@ from __future__ import annotations
 import base64
 import binascii
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -433,28 +434,38 @@ _EVENTS: dict[str, type[Event]] = {kind.EVENT: kind for kind in (Exited, Release
 # --- codec --------------------------------------------------------------------------------------------------
 
 
-def encode_request(request: Request) -> bytes:
-    """The packet for `request`; its descriptors are named by `request.fds`."""
-    if isinstance(request, Attach) and len(request.early) > MAX_EARLY:
-        raise errors.InvalidArgument(f"attach: more than {MAX_EARLY} early bytes")
-    return encode({"op": request.OP} | document_of(request))
+def encode_requests(requests: Sequence[Request]) -> bytes:
+    """The packet for `requests`; its descriptors are named by the `fds` of one after the other."""
+    for request in requests:
+        if isinstance(request, Attach) and len(request.early) > MAX_EARLY:
+            raise errors.InvalidArgument(f"attach: more than {MAX_EARLY} early bytes")
+    documents = [{"op": request.OP} | document_of(request) for request in requests]
+    return encode(documents[0] if len(documents) == 1 else {"all": documents})
 
 
-def decode_request(packet: bytes) -> Request:
-    """The request in `packet`. Raises InvalidArgument."""
-    taken = Document("request", decode(packet))
-    kind = _REQUESTS.get(taken.required("op", str))
-    if kind is None:
-        raise errors.InvalidArgument(f"unknown operation {taken.required('op', str)}")
-    return kind.from_document(taken)
+def decode_requests(packet: bytes) -> list[Request]:
+    """The requests in `packet`. Raises InvalidArgument."""
+    requests = []
+    for taken in _request_documents(packet):
+        kind = _REQUESTS.get(taken.required("op", str))
+        if kind is None:
+            raise errors.InvalidArgument(f"unknown operation {taken.required('op', str)}")
+        requests.append(kind.from_document(taken))
+    return requests
 
 
-def sequence_of(packet: bytes) -> int | None:
-    """The `seq` of a request that may be wrong otherwise, so that it can be answered."""
+def sequences_of(packet: bytes) -> list[int]:
+    """The `seq` of each request in a packet that is wrong otherwise, so that they can be answered."""
     try:
-        return Document("request", decode(packet)).optional("seq", int)
+        return [taken.required("seq", int) for taken in _request_documents(packet)]
     except errors.InvalidArgument:
-        return None
+        return []
+
+
+def _request_documents(packet: bytes) -> list[Document]:
+    taken = Document("request", decode(packet))
+    several = taken.list_of("all", dict)
+    return [Document("request", document) for document in several] if several else [taken]
 
 
 def encode_response(response: Reply | Failure | Event) -> bytes:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sampan import errors
 from sampan.runtime.launch import Launched, Stdio
 from sampan.shim import directory, packets, protocol
-from sampan.shim.clerk import Outcome
-from sampan.shim.container import start_container, start_exec
-from sampan.shim.handover import CutOff, ExecRefused, ExecStarted, Joined, Started, StartRefused
+from sampan.shim.container import start_container
+from sampan.shim.handover import CutOff, ExecRefused, ExecStarted, Joined, Outcome, Started, StartRefused
 from sampan.shim.logfile import open_log
 from sampan.shim.packets import Packet
 from sampan.shim.pipes import Pipes
@@ -35,22 +34,31 @@ _NOTHING: Outcome = (None, {})
 _T = TypeVar("_T")
 
 
-def answer(shim: Supervisor, controller: socket.SocketType, packet: Packet) -> Outcome:
-    """Do the request in `packet` and answer it. The descriptors in it stay the caller's."""
+def answer(shim: Supervisor, controller: socket.SocketType, packet: Packet) -> list[Outcome]:
+    """Do the requests in `packet` and answer them. The descriptors in it stay the caller's."""
     try:
-        request = protocol.decode_request(packet.payload)
-        if len(request.fds) != len(packet.fds):
-            raise errors.InvalidArgument(f"{request.OP}: wrong number of descriptors")
+        asked = protocol.decode_requests(packet.payload)
+        if sum(len(request.fds) for request in asked) != len(packet.fds):
+            operations = ", ".join(request.OP for request in asked)
+            raise errors.InvalidArgument(f"{operations}: wrong number of descriptors")
     except errors.InvalidArgument as error:
-        sequence = protocol.sequence_of(packet.payload)
-        if sequence is None:
-            return CutOff(), {}
-        return _send(controller, protocol.Failure(sequence, error.message), _NOTHING)
-    try:
-        result, outcome = _do(shim, request, packet.fds)
-    except (errors.SampanError, OSError) as error:
-        return _send(controller, _failure(request, error), _refusal(shim, request))
-    return _send(controller, protocol.Reply(request.seq, result), outcome)
+        sequences = protocol.sequences_of(packet.payload)
+        failures = [protocol.Failure(sequence, error.message) for sequence in sequences]
+        return [_send(controller, failure, _NOTHING) for failure in failures] or [(CutOff(), {})]
+    outcomes: list[Outcome] = []
+    has_failed, first = False, 0
+    for request in asked:
+        try:
+            if has_failed:
+                raise errors.Conflict(f"{request.OP}: not done, since the request before it has failed")
+            result, outcome = _do(shim, request, packet.fds, first)
+        except (errors.SampanError, OSError) as error:
+            has_failed = True
+            outcomes.append(_send(controller, _failure(request, error), _refusal(shim, request)))
+        else:
+            outcomes.append(_send(controller, protocol.Reply(request.seq, result), outcome))
+        first += len(request.fds)
+    return outcomes
 
 
 def _send(
@@ -77,11 +85,12 @@ def _refusal(shim: Supervisor, request: protocol.Request) -> Outcome:
     return _NOTHING
 
 
-def _do(shim: Supervisor, request: protocol.Request, fds: tuple[int, ...]) -> _Done:
+def _do(shim: Supervisor, request: protocol.Request, fds: tuple[int, ...], first: int) -> _Done:
+    """Do one request; its descriptors are those of `fds` from the `first` on."""
     if isinstance(request, protocol.Attach):
-        return {}, (_attach(shim, request, fds[0]), {})
+        return {}, (_attach(shim, request, fds, first), {})
     if isinstance(request, protocol.Start):
-        return _start(shim, request, dict(zip(request.fds, fds, strict=True)))
+        return _start(shim, request, dict(zip(request.fds, fds[first:], strict=False)))
     if isinstance(request, protocol.Exec):
         return _exec(shim, request)
     if isinstance(request, protocol.State):
@@ -95,16 +104,17 @@ def _do(shim: Supervisor, request: protocol.Request, fds: tuple[int, ...]) -> _D
     return {}, _NOTHING
 
 
-def _attach(shim: Supervisor, request: protocol.Attach, fd: int) -> Joined:
+def _attach(shim: Supervisor, request: protocol.Attach, fds: tuple[int, ...], position: int) -> Joined:
     if shim.phase not in (Phase.NEW, Phase.RUNNING, Phase.DRAINING):
         raise _wrong_phase(shim)
     if request.exec is not None and shim.execs.is_over(request.exec):
         raise errors.Conflict(f"exec {request.exec} has ended")
-    with socket.socket(fileno=os.dup(fd)) as client:
+    with socket.socket(fileno=os.dup(fds[position])) as client:
         if client.type != socket.SOCK_STREAM:
             raise errors.InvalidArgument("attach: the descriptor is not a stream socket")
     wanted = (request.stdin, request.stdout, request.stderr)
     return Joined(
+        position=position,
         exec=request.exec,
         name=request.client,
         streams=frozenset(stream for stream, is_wanted in enumerate(wanted) if is_wanted),
@@ -139,7 +149,8 @@ def _start(shim: Supervisor, request: protocol.Start, fds: Mapping[str, int]) ->
 
 
 def _exec(shim: Supervisor, request: protocol.Exec) -> _Done:
-    if shim.phase is not Phase.RUNNING or shim.process is None:
+    container = shim.container
+    if shim.phase is not Phase.RUNNING or shim.process is None or container is None:
         raise _wrong_phase(shim)
     if shim.execs.is_started(request.exec):
         raise errors.Conflict(f"exec {request.exec} was started already")
@@ -147,7 +158,7 @@ def _exec(shim: Supervisor, request: protocol.Exec) -> _Done:
     launched, streams = _with_streams(
         request,
         request.detach,
-        lambda stdio: start_exec(shim.directory, init, request, stdio),
+        lambda stdio: container.start_exec(init, request, stdio),
     )
     outcome = ExecStarted(request.exec, launched.pid, request.terminal)
     result = protocol.document_of(protocol.ExecResult(launched.pid))

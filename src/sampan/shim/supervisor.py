@@ -19,13 +19,21 @@ import traceback
 from collections.abc import Mapping
 from typing import NoReturn
 
-from sampan.shim import clerk, directory, protocol, requests
+from sampan.shim import clerk, directory, packets, protocol, requests
 from sampan.shim.attach import AttachedClient
-from sampan.shim.clerk import Outcome
 from sampan.shim.container import Container
 from sampan.shim.control import Controllers
 from sampan.shim.execs import Executions
-from sampan.shim.handover import CutOff, ExecRefused, ExecStarted, Handover, Joined, Started, StartRefused
+from sampan.shim.handover import (
+    CutOff,
+    ExecRefused,
+    ExecStarted,
+    Handover,
+    Joined,
+    Outcome,
+    Started,
+    StartRefused,
+)
 from sampan.shim.logfile import LogFile
 from sampan.shim.loop import Loop
 from sampan.shim.packets import Packet
@@ -53,7 +61,7 @@ class Supervisor:
         self.execs = Executions(self._loop, self._new_streams)
         self._controllers = Controllers(self._loop, self._handle, self.execs.forget_awaited)
         self._streams = self._new_streams(None)
-        self._container: Container | None = None
+        self.container: Container | None = None
         self._log: LogFile | None = None
         self._finished_at = ""
         self._controllers.add(control)
@@ -87,23 +95,24 @@ class Supervisor:
     # --- requests ---
 
     def _handle(self, controller: socket.SocketType, packet: Packet) -> None:
-        """Have a request done, and go on with its outcome."""
+        """Have requests done, and go on with their outcomes."""
 
-        def work() -> Outcome:
+        def work() -> list[Outcome]:
             return requests.answer(self, controller, packet)
 
-        if self._container is None or self._container.has_private_pids:
-            outcome, fds = clerk.ask(work, self._known_pids)
+        if self.container is None or self.container.has_private_pids:
+            outcomes = clerk.ask(work, self._known_pids)
         else:
-            outcome, fds = work()
-        if isinstance(outcome, Joined):
-            fds = {"client": packet.fds[0]}
-        else:
-            packet.close()
-        if isinstance(outcome, CutOff):
-            self._controllers.drop(controller)
-        else:
-            self.proceed(outcome, fds)
+            outcomes = work()
+        clients = {outcome.position for outcome, _ in outcomes if isinstance(outcome, Joined)}
+        packets.close_all([fd for position, fd in enumerate(packet.fds) if position not in clients])
+        for outcome, fds in outcomes:
+            if isinstance(outcome, CutOff):
+                self._controllers.drop(controller)
+            elif isinstance(outcome, Joined):
+                self.proceed(outcome, {"client": packet.fds[outcome.position]})
+            else:
+                self.proceed(outcome, fds)
 
     def proceed(self, outcome: Handover | None, fds: Mapping[str, int]) -> None:
         """Go on with what came of a request; owns the descriptors."""
@@ -142,7 +151,7 @@ class Supervisor:
     def _begin(self, started: Started, fds: Mapping[str, int]) -> None:
         self.phase = Phase.RUNNING
         self.started_at = started.started_at
-        self._container = Container(self.container_id, self.directory, started.container)
+        self.container = Container(self.container_id, self.directory, started.container)
         self._controllers.listen(fds["listener"])
         if started.log is not None:
             self._log = self._streams.log = LogFile(started.log, fds["log"])
@@ -154,8 +163,8 @@ class Supervisor:
     def _init_died(self) -> None:
         self.phase = Phase.DRAINING
         self._finished_at = format_rfc3339(time.time_ns())
-        if self._container is not None:
-            self._container.end_rest()
+        if self.container is not None:
+            self.container.end_rest()
 
     def _settle(self) -> None:
         """At the end of each round: do what has become due."""
@@ -179,7 +188,7 @@ class Supervisor:
         if self._log is not None:
             self._log.close()
             self._log = self._streams.log = None
-        was_oom_killed = self._container is not None and self._container.was_oom_killed()
+        was_oom_killed = self.container is not None and self.container.was_oom_killed()
         exited = protocol.Exited(process.exit_code, was_oom_killed, self._finished_at)
         directory.write(self.directory, protocol.EXIT_NAME, json.dumps(protocol.document_of(exited)).encode())
         self.phase = Phase.EXITED
@@ -198,10 +207,10 @@ class Supervisor:
         self._loop.call_after(LINGER_SECONDS, self._loop.stop)
 
     def _remove_container(self) -> None:
-        if self._container is not None:
-            for problem in self._container.remove():
+        if self.container is not None:
+            for problem in self.container.remove():
                 directory.complain(self.directory, f"{problem}\n")
-            self._container = None
+            self.container = None
 
     # --- streams ---
 

@@ -13,7 +13,8 @@ from sampan.runtime.command_line import log
 from sampan.runtime.commands import create, streams
 from sampan.runtime.commands.arguments import Arguments, Command, Option, UsageError
 from sampan.runtime.containers import ContainerStore
-from sampan.runtime.launch import launch_exec
+from sampan.runtime.launch import launch_exec, seccomp_filter
+from sampan.runtime.plan import Joinable
 from sampan.runtime.spec import Capabilities, Process, Spec, parse_process
 
 _REFUSED = ("process-label", "apparmor", "cgroup")
@@ -38,7 +39,8 @@ def run(arguments: Arguments) -> int:
     launched = launch_exec(
         container.pid,
         process,
-        spec=loaded,
+        joinable=Joinable.of(loaded),
+        compiled=seccomp_filter(loaded),
         cgroup=container.cgroup(),
         stdio=streams.own_stdio(process),
         user=arguments.text("user") or None,
