@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 import sampan.shim.zygote_main
 from sampan.shim import protocol, spawning
@@ -231,11 +231,9 @@ class Shim:
     def exec(self, exec_id: str, command: str | list[str], **options: Any) -> int:
         arguments = ["sh", "-c", command] if isinstance(command, str) else command
         terminal = bool(options.get("terminal"))
-        self.write_process(exec_id, process(arguments, terminal=terminal))
-        return protocol.ExecResult.from_document(self.do(protocol.Exec(0, exec_id, **options))).pid
-
-    def write_process(self, exec_id: str, document: dict[str, Any]) -> None:
-        (self.directory / protocol.process_name(exec_id)).write_text(json.dumps(document))
+        with process_file(process(arguments, terminal=terminal)) as file:
+            answer = self.do(protocol.Exec(0, exec_id, **options), [file.fileno()])
+        return protocol.ExecResult.from_document(answer).pid
 
     def state(self) -> protocol.StateResult:
         return protocol.StateResult.from_document(self.do(protocol.State(0)))
@@ -320,6 +318,13 @@ def wait_for(connection: Any) -> Any:
     ready, _, _ = select.select([connection], [], [], SECONDS)
     assert ready, "no message"
     return connection.receive()
+
+
+def process_file(document: dict[str, Any]) -> BinaryIO:
+    """The file that travels with an exec."""
+    file = open(os.memfd_create("process"), "w+b", buffering=0)  # noqa: SIM115
+    file.write(json.dumps(document).encode())
+    return file
 
 
 def wait_until(condition: Callable[[], bool], pause: float = 0.005) -> None:

@@ -20,6 +20,8 @@ from tests.shim.stage import (
     children,
     is_alive,
     private_memory,
+    process,
+    process_file,
     wait_for,
     wait_until,
 )
@@ -89,8 +91,10 @@ def test_a_container_that_is_never_started_ends_with_its_controller(stage: Stage
 
 def test_requests_in_the_wrong_phase(stage: Stage) -> None:
     shim = stage.spawn("exec sleep 1000")
-    for request in (protocol.Exec(0, "e1"), protocol.Kill(0, 9), protocol.Resize(0, 1, 1)):
+    for request in (protocol.Kill(0, 9), protocol.Resize(0, 1, 1)):
         assert isinstance(shim.ask(request), protocol.Failure)
+    with process_file({}) as file:
+        assert isinstance(shim.ask(protocol.Exec(0, "e1"), [file.fileno()]), protocol.Failure)
     shim.start()
     assert isinstance(shim.ask(protocol.Start(0)), protocol.Failure)
     assert isinstance(shim.ask(protocol.Kill(0, 9, "unknown")), protocol.Failure)
@@ -307,7 +311,6 @@ def test_execs(stage: Stage) -> None:
     assert client.everything_framed() == {1: b"out\n", 2: b"err\n"}
     assert shim.expect(protocol.ExecExited) == protocol.ExecExited("e1", 7)
     assert shim.state().execs == {}
-    assert not list(shim.directory.glob("process-*"))
     shim.exec("e2", "kill -TERM $$", detach=True)
     assert shim.expect(protocol.ExecExited) == protocol.ExecExited("e2", 143)
     client = shim.attach(exec="e3", stdin=True)
@@ -345,8 +348,8 @@ def test_an_exec_that_cannot_be_executed(stage: Stage) -> None:
     shim = stage.spawn("exec sleep 1000")
     shim.start()
     client = shim.attach(exec="e1")
-    shim.write_process("e1", {"args": ["/nothing"], "cwd": "/", "user": {"uid": 0, "gid": 0}})
-    failure = shim.ask(protocol.Exec(0, "e1"))
+    with process_file({"args": ["/nothing"], "cwd": "/", "user": {"uid": 0, "gid": 0}}) as file:
+        failure = shim.ask(protocol.Exec(0, "e1"), [file.fileno()])
     assert isinstance(failure, protocol.Failure) and failure.exit_code == 127, failure
     assert client.everything() == b""
     assert shim.state().execs == {}
@@ -372,6 +375,54 @@ def test_execs_end_with_the_container(stage: Stage) -> None:
     shim.gone()
 
 
+# --- clerks that stay ---
+
+
+def staying_clerks(shim: Shim, init: int) -> list[int]:
+    return [pid for pid in children(shim.pid) if pid != init]
+
+
+def test_a_clerk_stays_for_more_execs(stage: Stage) -> None:
+    shim = stage.spawn("cat; exec sleep 1000")
+    attached = shim.attach(stdin=True)
+    init = shim.start(**STDIN)
+    for number in range(3):
+        client = shim.attach(exec=f"e{number}", multiplex=True)
+        shim.exec(f"e{number}", f"echo {number}; exit {number}")
+        assert client.everything_framed() == {1: b"%d\n" % number}
+        assert shim.expect(protocol.ExecExited) == protocol.ExecExited(f"e{number}", number)
+        wait_until(lambda: len(staying_clerks(shim, init)) == 1)
+        if number == 0:
+            first = staying_clerks(shim, init)
+        assert staying_clerks(shim, init) == first
+    attached.half_close()
+    wait_until(lambda: Path(f"/proc/{init}/comm").read_text() == "sleep\n")
+    shim.do(protocol.Kill(0, signal.SIGKILL))
+    shim.gone()
+    assert not is_alive(first[0])
+
+
+def test_an_exec_is_started_once(stage: Stage) -> None:
+    shim = stage.spawn("exec sleep 1000")
+    shim.start()
+    shim.exec("e0", "true")
+    shim.exec("e1", "exec sleep 1000")
+    with process_file(process(["true"])) as file:
+        failure = shim.ask(protocol.Exec(0, "e1"), [file.fileno()])
+    assert isinstance(failure, protocol.Failure) and "started already" in failure.message
+
+
+def test_a_clerk_is_killed_while_it_waits(stage: Stage) -> None:
+    shim = stage.spawn("exec sleep 1000")
+    init = shim.start()
+    shim.exec("e1", "true")
+    assert shim.expect(protocol.ExecExited).exit_code == 0
+    wait_until(lambda: len(staying_clerks(shim, init)) == 1)
+    os.kill(staying_clerks(shim, init)[0], signal.SIGKILL)
+    shim.exec("e2", "exit 3")
+    assert shim.expect(protocol.ExecExited).exit_code == 3
+
+
 # --- sudden death ---
 
 
@@ -380,9 +431,9 @@ def test_the_controller_dies_and_comes_back(stage: Stage) -> None:
     client = shim.attach(stdin=True)
     shim.start(**STDIN)
     client.until(b"one\n")
-    shim.exec("e1", "sleep 0.1; exit 6")
+    pid = shim.exec("e1", "sleep 0.1; exit 6")
     shim.connection.close()
-    wait_until(lambda: len(children(shim.pid)) == 1)
+    wait_until(lambda: pid not in children(shim.pid))
     shim.reconnect()
     assert shim.state().phase is protocol.Phase.RUNNING
     assert shim.expect(protocol.ExecExited) == protocol.ExecExited("e1", 6)

@@ -60,6 +60,10 @@ class Container:
     """What the shim has told of the end that is being worked on."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
     """The shim has let go of the bundle and the cgroup."""
+    graph_driver: Document | None = None
+    """Where the layer driver keeps the container, once somebody has asked: it does not change."""
+    process: Document | None = None
+    """`process` of the config.json that it runs with, once an exec has asked."""
     restarts: int = 0
     """Restarts that are going on: the end in the middle of one does not remove the container."""
     _early: list[EarlyClient] = field(default_factory=list)

@@ -193,12 +193,11 @@ class Containers:
         container = self._resolve(reference)
         services = self._services
 
-        def look() -> tuple[Document, Document]:
-            data = services.images.metadata(container.id)["Data"]
-            return data, self._sizes(container) if size else {}
-
-        driver_data, sizes = await services.threads.run(look)
-        document = inspection.document(container, services.settings, services.network, driver_data)
+        if container.graph_driver is None:
+            metadata = await services.threads.run(services.images.metadata, container.id)
+            container.graph_driver = metadata["Data"]
+        sizes = await services.threads.run(self._sizes, container) if size else {}
+        document = inspection.document(container, services.settings, services.network, container.graph_driver)
         return document | sizes
 
     async def top(self, reference: str, ps_args: str = "") -> Document:

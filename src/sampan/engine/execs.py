@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
+import msgspec
+
 from sampan import errors
 from sampan.engine import detachkeys, ociconfig
 from sampan.engine.attaching import client_name
@@ -203,7 +205,8 @@ class Execs:
         container, config = execution.container, execution.config
         shim = container.running_shim()
         execution.publish(f"exec_start: {' '.join(execution.command)}")
-        await self._services.threads.run(self._write_process, execution)
+        if container.process is None:
+            container.process = await self._services.threads.run(self._read_process, container)
         request = protocol.Exec(
             seq=0,
             exec=execution.id,
@@ -214,37 +217,40 @@ class Execs:
             user=config.user or container.record.config.user,
             groups=tuple(container.record.host_config.group_add or ()),
         )
+        process = os.memfd_create("process")
         try:
-            result = protocol.ExecResult.from_document(await shim.request(*attach, request, fds=fds))
+            os.write(process, msgspec.json.encode(_process(execution, container.process)))
+            result = await shim.request(*attach, request, fds=[*fds, process])
         except errors.StartFailed as error:
             raise _explained(error) from error
-        execution.pid = result.pid
+        finally:
+            os.close(process)
+        execution.pid = protocol.ExecResult.from_document(result).pid
 
-    def _write_process(self, execution: Execution) -> None:
-        """In a thread: the process object, which is the container's own with a few changes."""
-        container, config = execution.container, execution.config
+    def _read_process(self, container: Container) -> Document:
+        """In a thread: the process that the container was started with."""
         bundle = Paths.of(self._services.settings, container.id).bundle
         with open(f"{bundle}/{protocol.CONFIG_NAME}", "rb") as file:
             process: Document = json.load(file)["process"]
-        record = container.record
-        variables = {entry.partition("=")[0]: entry for entry in process["env"]}
-        if config.tty:
-            variables.setdefault("TERM", "TERM=xterm")
-        process |= {
-            "args": execution.command,
-            "terminal": config.tty,
-            "env": ociconfig.merge_environment(variables, config.env),
-            "cwd": config.working_dir or record.config.working_dir or "/",
-        }
-        chosen = process["capabilities"]["bounding"]
-        if config.privileged:
-            chosen = capabilities.available()
-        process["capabilities"] = ociconfig.process_capabilities(chosen, config.user or record.config.user)
-        process.pop("consoleSize", None)
-        path = f"{bundle}/{protocol.process_name(execution.id)}"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(fd, "w", encoding="utf-8") as file:
-            json.dump(process, file)
+        return process
+
+
+def _process(execution: Execution, first: Document) -> Document:
+    """The OCI process object of an exec: the container's own, `first`, with a few changes."""
+    config, record = execution.config, execution.container.record
+    variables = {entry.partition("=")[0]: entry for entry in first["env"]}
+    if config.tty:
+        variables.setdefault("TERM", "TERM=xterm")
+    chosen = capabilities.available() if config.privileged else first["capabilities"]["bounding"]
+    process = first | {
+        "args": execution.command,
+        "terminal": config.tty,
+        "env": ociconfig.merge_environment(variables, config.env),
+        "cwd": config.working_dir or record.config.working_dir or "/",
+        "capabilities": ociconfig.process_capabilities(chosen, config.user or record.config.user),
+    }
+    process.pop("consoleSize", None)
+    return process
 
 
 def _check_running(container: Container, reference: str) -> None:

@@ -94,7 +94,7 @@ class Lifecycle:
     async def _launch(self, container: Container, prepared: Prepared) -> protocol.StartResult:
         paths = Paths.of(self._services.settings, container.id)
         connection = await self._services.zygote.spawn(container.id, paths.bundle)
-        container.exited = None
+        container.exited = container.process = None
         container.released.clear()
         container.shim = shim = self.connected(container, connection)
         with ExitStack() as stack:

@@ -10,6 +10,7 @@ import _signal  # type: ignore[import-not-found]
 import errno
 import fcntl
 import os
+import select
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -41,13 +42,17 @@ class Launched:
 
 
 class NewProcess:
-    """One process on its way. Unless `succeeded` is called, leaving the stack undoes everything."""
+    """One process on its way. Unless `succeeded` is called, leaving the stack undoes everything.
 
-    def __init__(self, cgroup: Cgroup, stack: ExitStack) -> None:
+    `sibling`: it is not to be our child, but our parent's (clone(2), CLONE_PARENT).
+    """
+
+    def __init__(self, cgroup: Cgroup, stack: ExitStack, *, sibling: bool = False) -> None:
         self.pid = 0
         self._pidfd = -1
         self._cgroup = cgroup
         self._made_cgroup = False
+        self._sibling = sibling
         self._misborn = False
         self._console: int | None = None
         self._done = False
@@ -93,6 +98,8 @@ class NewProcess:
             raise start_failed(f"unable to apply cgroup configuration: {_cgroup_error(error)}") from error
 
     def _clone3(self, flags: int, cgroup_fd: int | None) -> tuple[int, int]:
+        if self._sibling:
+            flags |= processes.CLONE_PARENT
         try:
             if cgroup_fd is None:
                 return processes.clone3(flags)
@@ -170,10 +177,7 @@ class NewProcess:
 
     def _died(self) -> errors.StartFailed:
         """The process has gone without a word."""
-        code = _reap(self.pid, os.WNOHANG)
-        if code is None:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            code = _reap(self.pid, 0)
+        self._end()
         try:
             was_oom = self._cgroup.oom_kill_count() > 0
         except OSError:
@@ -183,7 +187,7 @@ class NewProcess:
                 "unable to start container process: container init was OOM-killed (memory limit too low?)",
                 125,
             )
-        return start_failed(f"the process ended with {code}")
+        return start_failed("the process ended before it could run its program")
 
     def succeeded(self) -> None:
         self._done = True
@@ -194,11 +198,7 @@ class NewProcess:
         if self._done:
             return
         if self._pidfd >= 0:
-            try:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            _reap(self.pid, 0)
+            self._end()
             os.close(self._pidfd)
         if self._console is not None:
             os.close(self._console)
@@ -206,17 +206,25 @@ class NewProcess:
             self._cgroup.kill()
             self._cgroup.delete()
 
+    def _end(self) -> None:
+        """Kill the process and wait until it is dead; whoever is its parent has to reap it."""
+        try:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        if self._sibling:
+            dead = select.poll()
+            dead.register(self._pidfd, select.POLLIN)
+            dead.poll()
+            return
+        try:
+            os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            pass  # it was reaped by whoever waits for all children
+
 
 def _cgroup_error(error: OSError) -> str:
     return f"{error.filename or error.strerror}: {go_error(error)}"
-
-
-def _reap(pid: int, flags: int) -> int | None:
-    try:
-        waited, status = os.waitpid(pid, flags)
-    except ChildProcessError:
-        return 0  # by whoever waits for all children
-    return os.waitstatus_to_exitcode(status) if waited else None
 
 
 def _become(operations: Sequence[Operation], context: Context) -> NoReturn:

@@ -16,13 +16,16 @@ from dataclasses import replace
 from sampan import errors
 from sampan.runtime import hooks, seccomp_cache
 from sampan.runtime.cgroups import Cgroup, Hierarchy, open_cgroups
-from sampan.runtime.launch import Descriptors, Launched, Stdio, launch, launch_exec, seccomp_filter
+from sampan.runtime.launch import Descriptors, Launched, Options, Stdio, launch, launch_exec, seccomp_filter
 from sampan.runtime.plan import Filter, Joinable
 from sampan.runtime.spec import Process, Spec, load, parse_process
 from sampan.runtime.state import State
 from sampan.shim import protocol
 from sampan.shim.handover import ContainerFacts
 from sampan.shim.network import NetworkPlan
+
+# The clerk that launches is gone soon: its parent, the shim, looks after the process.
+_SIBLING = Options(sibling=True)
 
 
 def start_container(
@@ -46,6 +49,7 @@ def start_container(
         prepare=None if network is None else network.create,
         inside=None if network is None else network.configure,
         compiled=compiled,
+        options=_SIBLING,
     )
     if network is not None:
         network.settle()
@@ -68,21 +72,18 @@ class Container:
         self._directory = directory
         self._facts = facts
 
-    @property
-    def has_private_pids(self) -> bool:
-        return self._facts.has_private_pids
-
-    def start_exec(self, init: int, request: protocol.Exec, stdio: Stdio | None) -> Launched:
-        """Launch the process of DIR/process-ID.json in this container, whose first process is `init`."""
+    def start_exec(self, init: int, request: protocol.Exec, process: int, stdio: Stdio | None) -> Launched:
+        """Launch the process that the file `process` describes in this container; its first one is `init`."""
         return launch_exec(
             init,
-            _with_console(_take_process(self._directory, request.exec), request),
+            _with_console(_read_process(process), request),
             joinable=Joinable(self._facts.namespaces, self._facts.personality),
             compiled=self._filter(),
             cgroup=_cgroup(self._facts.cgroup_path),
             stdio=stdio,
             user=request.user,
             groups=request.groups,
+            options=_SIBLING,
         )
 
     def _filter(self) -> Filter | None:
@@ -158,13 +159,9 @@ def _with_console(process: Process, request: protocol.Start | protocol.Exec) -> 
     return replace(process, terminal=request.terminal, console_size=size)
 
 
-def _take_process(directory: str, exec_id: str) -> Process:
-    """Read the process object of an exec; nobody needs the file afterwards."""
-    path = f"{directory}/{protocol.process_name(exec_id)}"
-    with open(path, "rb") as file:
-        document = file.read()
-    os.unlink(path)
+def _read_process(fd: int) -> Process:
+    """The OCI process object in an open file."""
     try:
-        return parse_process(json.loads(document))
+        return parse_process(json.loads(os.pread(fd, os.fstat(fd).st_size, 0)))
     except ValueError as error:
-        raise errors.InvalidArgument(f"{path} is not JSON: {error}") from None
+        raise errors.InvalidArgument(f"the process of the exec is not JSON: {error}") from None

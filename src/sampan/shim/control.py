@@ -46,6 +46,11 @@ class Controllers:
         packet = protocol.encode_response(event)
         return sum(self._send(connection, packet) for connection in list(self._connections.values()))
 
+    def answer(self, connection: socket.SocketType, packet: bytes) -> None:
+        """Send a reply; the controller may have left meanwhile."""
+        if connection.fileno() >= 0:
+            self._send(connection, packet)
+
     def close(self) -> None:
         """Close the listening socket and all connections."""
         if self._listener is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -86,31 +86,52 @@ class ExecRefused:
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """The controller broke the protocol, or does not read."""
+    """The controller broke the protocol, or nothing is known of what it asked for: it is not answered."""
 
 
-Handover = Joined | Started | ExecStarted | StartRefused | ExecRefused | CutOff
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The clerk has been here too long to do this: another one has to."""
 
 
-# What came of a request, with the descriptors that belong to it, by name.
-Outcome = tuple[Handover | None, dict[str, int]]
+Handover = Joined | Started | ExecStarted | StartRefused | ExecRefused | CutOff | Declined
 
 
-def encode(outcomes: Sequence[Outcome]) -> tuple[bytes, list[int]]:
-    """The packet, and the descriptors that travel with it."""
-    documents = [(type(handover).__name__, _plain(handover), tuple(fds)) for handover, fds in outcomes]
-    return marshal.dumps(documents), [fd for _, fds in outcomes for fd in fds.values()]
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one request: the packet that answers it, what the shim has to go on with, and the
+    descriptors that belong to that, by name.
+    """
+
+    reply: bytes = b""
+    handover: Handover | None = None
+    fds: dict[str, int] = field(default_factory=dict)
 
 
-def decode(packet: bytes, descriptors: Sequence[int]) -> list[Outcome]:
+def has_started_exec(outcomes: Sequence[Outcome]) -> bool:
+    return any(isinstance(outcome.handover, ExecStarted) for outcome in outcomes)
+
+
+def encode(outcomes: Sequence[Outcome], stays: bool) -> tuple[bytes, list[int]]:
+    """The packet, and the descriptors that travel with it. `stays`: the clerk waits for more."""
+    documents = [
+        (outcome.reply, type(outcome.handover).__name__, _plain(outcome.handover), tuple(outcome.fds))
+        for outcome in outcomes
+    ]
+    return marshal.dumps((documents, stays)), [fd for outcome in outcomes for fd in outcome.fds.values()]
+
+
+def decode(packet: bytes, descriptors: Sequence[int]) -> tuple[list[Outcome], bool]:
     """The inverse of `encode`."""
     outcomes: list[Outcome] = []
     first = 0
-    for kind, kept, names in marshal.loads(packet):
+    documents, stays = marshal.loads(packet)
+    for reply, kind, kept, names in documents:
         last = first + len(names)
-        outcomes.append((_handover(kind, kept), dict(zip(names, descriptors[first:last], strict=True))))
+        fds = dict(zip(names, descriptors[first:last], strict=True))
+        outcomes.append(Outcome(reply, _handover(kind, kept), fds))
         first = last
-    return outcomes
+    return outcomes, stays
 
 
 def _plain(handover: Handover | None) -> tuple[Any, ...]:
@@ -139,4 +160,6 @@ def _handover(kind: str, kept: tuple[Any, ...]) -> Handover | None:
         return StartRefused()
     if kind == "ExecRefused":
         return ExecRefused(*kept)
-    return CutOff() if kind == "CutOff" else None
+    if kind == "CutOff":
+        return CutOff()
+    return Declined() if kind == "Declined" else None

@@ -20,7 +20,6 @@ folder:
     config.json        OCI configuration                  not to be changed while the container runs
     shim.sock          socket for further controllers     from `start` until just before `released`
     shim.pid           pid of the shim, in decimal        as above
-    process-ID.json    OCI process object of an exec      written before `exec`; the shim removes it
     exit.json          fields of the `exited` event       whole, before the event is sent; until another start
     shim.log           a traceback                        only after an error in the shim itself; stays
 
@@ -93,13 +92,6 @@ class Phase(enum.Enum):
     DRAINING = "draining"
     EXITED = "exited"
     RELEASED = "released"
-
-
-def process_name(exec_id: str) -> str:
-    """Name of the file in DIR with the OCI process object of an exec."""
-    if not exec_id.isalnum():
-        raise errors.InvalidArgument(f"exec id {exec_id!r} is not alphanumeric")
-    return f"process-{exec_id}.json"
 
 
 # --- requests -----------------------------------------------------------------------------------------------
@@ -207,13 +199,14 @@ class Attach:
 
 @dataclass(frozen=True, slots=True)
 class Exec:
-    """Run the process of DIR/process-`exec`.json in the container, as `user` and `groups` say (see `Start`).
+    """Run a process in the container, as `user` and `groups` say (see `Start`).
 
-    With `detach` and no terminal its stdio is /dev/null.
+    One descriptor travels with it: a file with the OCI process object in JSON, which need not have a name.
+    With `detach` and no terminal the process' stdio is /dev/null.
     """
 
     OP: ClassVar[str] = "exec"
-    fds: ClassVar[tuple[str, ...]] = ()
+    fds: ClassVar[tuple[str, ...]] = ("process",)
     seq: int
     exec: str
     terminal: bool = False

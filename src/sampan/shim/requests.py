@@ -1,4 +1,4 @@
-"""Doing the requests of controllers: read one, do it, answer it, and tell the shim what came of it.
+"""Doing the requests of controllers: read them, do them, and tell the shim what came of each.
 
 Owns what each request means and in which phase it may come (the table in `protocol`). Runs in a clerk, on a
 copy of the shim: it reads the shim's state, never changes it, and may use as much memory as it likes.
@@ -16,7 +16,17 @@ from sampan import errors
 from sampan.runtime.launch import Launched, Stdio
 from sampan.shim import directory, packets, protocol
 from sampan.shim.container import start_container
-from sampan.shim.handover import CutOff, ExecRefused, ExecStarted, Joined, Outcome, Started, StartRefused
+from sampan.shim.handover import (
+    CutOff,
+    Declined,
+    ExecRefused,
+    ExecStarted,
+    Handover,
+    Joined,
+    Outcome,
+    Started,
+    StartRefused,
+)
 from sampan.shim.logfile import open_log
 from sampan.shim.packets import Packet
 from sampan.shim.pipes import Pipes
@@ -27,49 +37,58 @@ from sampan.wire.gotime import format_rfc3339
 if TYPE_CHECKING:
     from sampan.shim.supervisor import Supervisor
 
-# What a request gives: its answer, and the outcome for the shim.
-_Done = tuple[dict[str, Any], Outcome]
-_NOTHING: Outcome = (None, {})
+# What a request gives: its answer, and for the shim what to go on with, and the descriptors for that.
+_Done = tuple[dict[str, Any], Handover | None, dict[str, int]]
 
 _T = TypeVar("_T")
 
 
-def answer(shim: Supervisor, controller: socket.SocketType, packet: Packet) -> list[Outcome]:
-    """Do the requests in `packet` and answer them. The descriptors in it stay the caller's."""
+def answer(shim: Supervisor, packet: Packet) -> list[Outcome]:
+    """Do the requests in `packet`. The descriptors in it stay the caller's."""
     try:
         asked = protocol.decode_requests(packet.payload)
         if sum(len(request.fds) for request in asked) != len(packet.fds):
             operations = ", ".join(request.OP for request in asked)
             raise errors.InvalidArgument(f"{operations}: wrong number of descriptors")
     except errors.InvalidArgument as error:
-        sequences = protocol.sequences_of(packet.payload)
-        failures = [protocol.Failure(sequence, error.message) for sequence in sequences]
-        return [_send(controller, failure, _NOTHING) for failure in failures] or [(CutOff(), {})]
+        failures = [protocol.Failure(seq, error.message) for seq in protocol.sequences_of(packet.payload)]
+        return [Outcome(protocol.encode_response(failure)) for failure in failures] or [
+            Outcome(handover=CutOff())
+        ]
     outcomes: list[Outcome] = []
     has_failed, first = False, 0
     for request in asked:
         try:
             if has_failed:
                 raise errors.Conflict(f"{request.OP}: not done, since the request before it has failed")
-            result, outcome = _do(shim, request, packet.fds, first)
+            result, handover, fds = _do(shim, request, packet.fds, first)
         except (errors.SampanError, OSError) as error:
             has_failed = True
-            outcomes.append(_send(controller, _failure(request, error), _refusal(shim, request)))
+            failure = protocol.encode_response(_failure(request, error))
+            outcomes.append(Outcome(failure, _refusal(shim, request)))
         else:
-            outcomes.append(_send(controller, protocol.Reply(request.seq, result), outcome))
+            reply = protocol.encode_response(protocol.Reply(request.seq, result))
+            outcomes.append(Outcome(reply, handover, fds))
         first += len(request.fds)
     return outcomes
 
 
-def _send(
-    controller: socket.SocketType, response: protocol.Reply | protocol.Failure, outcome: Outcome
-) -> Outcome:
+def answer_exec(shim: Supervisor, packet: Packet, started: set[str]) -> list[Outcome]:
+    """Do the requests in `packet` if they are for one new exec, for which an old copy of the shim is enough.
+
+    `started` are the execs that were started since the copy was made.
+    """
     try:
-        packets.send(controller, protocol.encode_response(response))
-    except OSError:
-        # It does not read, or is gone. What has been done is done; otherwise let it go at once.
-        return (CutOff(), {}) if outcome[0] is None else outcome
-    return outcome
+        asked = protocol.decode_requests(packet.payload)
+    except errors.InvalidArgument:
+        asked = []
+    exec_ids = {request.exec for request in asked if isinstance(request, protocol.Attach | protocol.Exec)}
+    if not asked or not isinstance(asked[-1], protocol.Exec) or exec_ids != {asked[-1].exec}:
+        return [Outcome(handover=Declined())]
+    if asked[-1].exec in started:
+        return [Outcome(handover=Declined())]
+    started.add(asked[-1].exec)
+    return answer(shim, packet)
 
 
 def _failure(request: protocol.Request, error: errors.SampanError | OSError) -> protocol.Failure:
@@ -77,31 +96,31 @@ def _failure(request: protocol.Request, error: errors.SampanError | OSError) -> 
     return protocol.Failure(request.seq, str(error), exit_code)
 
 
-def _refusal(shim: Supervisor, request: protocol.Request) -> Outcome:
+def _refusal(shim: Supervisor, request: protocol.Request) -> Handover | None:
     if isinstance(request, protocol.Start) and shim.phase is Phase.NEW:
-        return StartRefused(), {}
+        return StartRefused()
     if isinstance(request, protocol.Exec) and not shim.execs.is_started(request.exec):
-        return ExecRefused(request.exec), {}
-    return _NOTHING
+        return ExecRefused(request.exec)
+    return None
 
 
 def _do(shim: Supervisor, request: protocol.Request, fds: tuple[int, ...], first: int) -> _Done:
     """Do one request; its descriptors are those of `fds` from the `first` on."""
     if isinstance(request, protocol.Attach):
-        return {}, (_attach(shim, request, fds, first), {})
+        return {}, _attach(shim, request, fds, first), {}
     if isinstance(request, protocol.Start):
         return _start(shim, request, dict(zip(request.fds, fds[first:], strict=False)))
     if isinstance(request, protocol.Exec):
-        return _exec(shim, request)
+        return _exec(shim, request, fds[first])
     if isinstance(request, protocol.State):
         pid = None if shim.process is None else shim.process.pid
         state = protocol.StateResult(shim.phase, pid, shim.started_at, shim.execs.states())
-        return protocol.document_of(state), _NOTHING
+        return protocol.document_of(state), None, {}
     if isinstance(request, protocol.Resize):
         _addressed(shim, request.exec).streams.resize(request.height, request.width)
     else:
         _addressed(shim, request.exec).kill(request.signal)
-    return {}, _NOTHING
+    return {}, None, {}
 
 
 def _attach(shim: Supervisor, request: protocol.Attach, fds: tuple[int, ...], position: int) -> Joined:
@@ -145,10 +164,10 @@ def _start(shim: Supervisor, request: protocol.Start, fds: Mapping[str, int]) ->
     started = Started(launched.pid, started_at, request.terminal, request.stdin_once, facts, log)
     result = protocol.StartResult(launched.pid, started_at, launched.warnings)
     handed = log_fds | streams | _descriptors(launched, request.stdin_open) | {"listener": listener}
-    return protocol.document_of(result), (started, handed)
+    return protocol.document_of(result), started, handed
 
 
-def _exec(shim: Supervisor, request: protocol.Exec) -> _Done:
+def _exec(shim: Supervisor, request: protocol.Exec, process: int) -> _Done:
     container = shim.container
     if shim.phase is not Phase.RUNNING or shim.process is None or container is None:
         raise _wrong_phase(shim)
@@ -158,11 +177,11 @@ def _exec(shim: Supervisor, request: protocol.Exec) -> _Done:
     launched, streams = _with_streams(
         request,
         request.detach,
-        lambda stdio: container.start_exec(init, request, stdio),
+        lambda stdio: container.start_exec(init, request, process, stdio),
     )
     outcome = ExecStarted(request.exec, launched.pid, request.terminal)
     result = protocol.document_of(protocol.ExecResult(launched.pid))
-    return result, (outcome, streams | _descriptors(launched, request.stdin_open))
+    return result, outcome, streams | _descriptors(launched, request.stdin_open)
 
 
 def _with_streams(

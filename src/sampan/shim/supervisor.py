@@ -19,8 +19,9 @@ import traceback
 from collections.abc import Mapping
 from typing import NoReturn
 
-from sampan.shim import clerk, directory, packets, protocol, requests
+from sampan.shim import directory, packets, protocol, requests
 from sampan.shim.attach import AttachedClient
+from sampan.shim.clerk import Clerks
 from sampan.shim.container import Container
 from sampan.shim.control import Controllers
 from sampan.shim.execs import Executions
@@ -59,6 +60,8 @@ class Supervisor:
         self._loop = Loop()
         self._loop.after_round = self._settle
         self.execs = Executions(self._loop, self._new_streams)
+        self._clerks = Clerks(self._loop, self._answer, self._answer_again, self._known_pids)
+        self._started_by_clerk: set[str] = set()
         self._controllers = Controllers(self._loop, self._handle, self.execs.forget_awaited)
         self._streams = self._new_streams(None)
         self.container: Container | None = None
@@ -68,6 +71,7 @@ class Supervisor:
 
     def run(self) -> None:
         self._loop.run()
+        self._clerks.close()
 
     def run_round(self) -> None:
         """One round of `run`."""
@@ -76,6 +80,7 @@ class Supervisor:
     def abandon(self) -> None:
         """Close everything, whatever state it is in."""
         self._controllers.close()
+        self._clerks.close()
         for process in (self.process, *self.execs.processes()):
             if process is not None:
                 process.close()
@@ -95,24 +100,30 @@ class Supervisor:
     # --- requests ---
 
     def _handle(self, controller: socket.SocketType, packet: Packet) -> None:
-        """Have requests done, and go on with their outcomes."""
-
-        def work() -> list[Outcome]:
-            return requests.answer(self, controller, packet)
-
-        if self.container is None or self.container.has_private_pids:
-            outcomes = clerk.ask(work, self._known_pids)
-        else:
-            outcomes = work()
-        clients = {outcome.position for outcome, _ in outcomes if isinstance(outcome, Joined)}
+        """Have requests done, answer them and go on with what came of them."""
+        outcomes = self._clerks.ask(packet)
+        clients = {o.handover.position for o in outcomes if isinstance(o.handover, Joined)}
         packets.close_all([fd for position, fd in enumerate(packet.fds) if position not in clients])
-        for outcome, fds in outcomes:
-            if isinstance(outcome, CutOff):
+        for outcome in outcomes:
+            if isinstance(outcome.handover, CutOff):
                 self._controllers.drop(controller)
-            elif isinstance(outcome, Joined):
-                self.proceed(outcome, {"client": packet.fds[outcome.position]})
+                continue
+            self._controllers.answer(controller, outcome.reply)
+            if isinstance(outcome.handover, Joined):
+                self.proceed(outcome.handover, {"client": packet.fds[outcome.handover.position]})
             else:
-                self.proceed(outcome, fds)
+                self.proceed(outcome.handover, outcome.fds)
+
+    def _answer(self, packet: Packet) -> list[Outcome]:
+        """In a clerk."""
+        outcomes = requests.answer(self, packet)
+        started = (o.handover.exec for o in outcomes if isinstance(o.handover, ExecStarted))
+        self._started_by_clerk.update(started)
+        return outcomes
+
+    def _answer_again(self, packet: Packet) -> list[Outcome]:
+        """In a clerk that has stayed."""
+        return requests.answer_exec(self, packet, self._started_by_clerk)
 
     def proceed(self, outcome: Handover | None, fds: Mapping[str, int]) -> None:
         """Go on with what came of a request; owns the descriptors."""
@@ -124,11 +135,14 @@ class Supervisor:
             self.execs.begin(outcome, fds)
         elif isinstance(outcome, ExecRefused):
             self.execs.refuse(outcome.exec)
+            self._clerks.end_strays()
         elif isinstance(outcome, StartRefused):
+            self._clerks.end_strays()
             # The supervisor ends after this: `_settle` sees it by the phase.
             self.phase = Phase.EXITED
 
     def _known_pids(self) -> set[int]:
+        """Our children that are no clerks."""
         processes = self.execs.processes()
         if self.process is not None:
             processes.append(self.process)
@@ -162,6 +176,7 @@ class Supervisor:
 
     def _init_died(self) -> None:
         self.phase = Phase.DRAINING
+        self._clerks.dismiss()
         self._finished_at = format_rfc3339(time.time_ns())
         if self.container is not None:
             self.container.end_rest()
