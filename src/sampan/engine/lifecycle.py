@@ -31,6 +31,7 @@ from sampan.engine.shims import Shim
 from sampan.engine.states import Intent, State
 from sampan.runtime.cgroups import open_cgroups
 from sampan.shim import packets, protocol
+from sampan.shim.client import ShimConnection
 from sampan.wire import gotime
 
 _log = logging.getLogger("sampan.engine")
@@ -61,13 +62,20 @@ class Lifecycle:
         services = self._services
         try:
             peers = self._peers(container)
-            prepared = await services.threads.run_within(
-                _SECONDS_TO_PREPARE,
-                lambda: preparation.prepare(services, container.record, container.status, peers),
-                lambda late: preparation.undo(services, container.record, container.status, late),
-            )
+            # The shim is forked while the rest is prepared.
+            bundle = Paths.of(services.settings, container.id).bundle
+            connection = await services.zygote.spawn(container.id, bundle)
             try:
-                result = await self._launch(container, prepared)
+                prepared = await services.threads.run_within(
+                    _SECONDS_TO_PREPARE,
+                    lambda: preparation.prepare(services, container.record, container.status, peers),
+                    lambda late: preparation.undo(services, container.record, container.status, late),
+                )
+            except BaseException:
+                connection.close()
+                raise
+            try:
+                result = await self._launch(container, connection, prepared)
             except BaseException:
                 await self._undo(container, prepared)
                 raise
@@ -91,9 +99,9 @@ class Lifecycle:
                 peers[kind] = Peer(peer.record, peer.status)
         return peers
 
-    async def _launch(self, container: Container, prepared: Prepared) -> protocol.StartResult:
-        paths = Paths.of(self._services.settings, container.id)
-        connection = await self._services.zygote.spawn(container.id, paths.bundle)
+    async def _launch(
+        self, container: Container, connection: ShimConnection, prepared: Prepared
+    ) -> protocol.StartResult:
         container.exited = container.process = None
         container.released.clear()
         container.shim = shim = self.connected(container, connection)
@@ -111,7 +119,7 @@ class Lifecycle:
             result = await shim.request(*attaches, prepared.request, fds=[*fds, *prepared.fds])
         return protocol.StartResult.from_document(result)
 
-    def connected(self, container: Container, connection: Any) -> Shim:
+    def connected(self, container: Container, connection: ShimConnection) -> Shim:
         """Follow a shim: what it tells becomes commands of the container's task."""
 
         def on_event(event: protocol.Event) -> None:
@@ -219,13 +227,14 @@ class Lifecycle:
         # Whoever waits may use its ports and its exit code from now on, whatever happens to the engine.
         container.settle_waiting(NOT_RUNNING, NEXT_EXIT)
         await self._await_release(container, shim)
-        bundle = Paths.of(self._services.settings, container.id).bundle
-        await self._services.threads.run(preparation.remove_bundle, bundle)
-        if container.record.host_config.auto_remove and not container.restarts:
-            try:
-                await self.remove(container)
-            except (errors.SampanError, OSError) as error:
-                _log.error("container %s: cannot be removed: %s", container.id, error)
+        if not container.record.host_config.auto_remove or container.restarts:
+            bundle = Paths.of(self._services.settings, container.id).bundle
+            await self._services.threads.run(preparation.remove_bundle, bundle)
+            return
+        try:
+            await self.remove(container)
+        except (errors.SampanError, OSError) as error:
+            _log.error("container %s: cannot be removed: %s", container.id, error)
 
     def _save_end(self, identifier: str, status: Status, endpoint: dict[str, Any] | None) -> None:
         """In a thread."""
