@@ -149,11 +149,16 @@ class Connection(asyncio.Protocol):
 
     async def _read_head(self) -> h11.Request | None:
         """The next request's head; None when the client closed the connection instead."""
-        async with asyncio.timeout(None) as deadline:
-            while (event := self._h11.next_event()) is h11.NEED_DATA:
-                await self._arrive()
-                if deadline.when() is None:
-                    deadline.reschedule(self._loop.time() + head.SECONDS)
+        event = self._h11.next_event()
+        if event is h11.NEED_DATA:
+            # A connection may be idle for as long as it likes; mostly, all of a head comes in one piece.
+            await self._arrive()
+            event = self._h11.next_event()
+        if event is h11.NEED_DATA:
+            async with asyncio.timeout(head.SECONDS):
+                while event is h11.NEED_DATA:
+                    await self._arrive()
+                    event = self._h11.next_event()
         return event if isinstance(event, h11.Request) else None
 
     async def _refuse(self, answer: bytes) -> None:
@@ -260,6 +265,12 @@ class Connection(asyncio.Protocol):
             return False
         if self._h11.they_are_waiting_for_100_continue:
             return False
+        if not self._body_done and not await self._discard_body():
+            return False
+        return self._h11.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
+
+    async def _discard_body(self) -> bool:
+        """Read on to the body's end. Returns whether it was reached."""
         left = DISCARD_LIMIT
         try:
             async with asyncio.timeout(DISCARD_SECONDS):
@@ -270,7 +281,7 @@ class Connection(asyncio.Protocol):
         if left <= 0:
             await self._linger()
             return False
-        return self._h11.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
+        return True
 
     # --- bytes in and out -----------------------------------------------------------------------------------
 

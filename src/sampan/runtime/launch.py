@@ -166,6 +166,7 @@ def launch_exec(
             new = NewProcess(cgroup, stack, sibling=options.sibling)
             new.context.container = pidfd
             new.context.stdio, new.context.preserve_fds = _streams(stdio), options.preserve_fds
+            new.find_cgroup()
             new.clone(operations, 0, pidfd if "pid" in joinable.namespaces else None)
         except ProcessLookupError:
             raise errors.Conflict("cannot exec in a stopped container") from None

@@ -70,6 +70,13 @@ class NewProcess:
         if self._cgroup.takes_newborns:
             self._limit(resources)
 
+    def find_cgroup(self) -> None:
+        """For a cgroup that is there already, with its limits: let the process inherit its entrances."""
+        try:
+            self.context.entrances = self._cgroup.entrances()
+        except OSError as error:
+            raise start_failed(f"unable to apply cgroup configuration: {_cgroup_error(error)}") from error
+
     def clone(self, operations: Sequence[Operation], flags: int, pid_namespace: int | None) -> None:
         """Make the process, in new namespaces (`flags`), or born in an existing pid namespace."""
         # The child inherits it: from its first instruction on, nobody inside may trace it or look through its
@@ -110,6 +117,7 @@ class NewProcess:
                 if error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
                     raise
                 self._misborn = True
+                self._close_entrances()
                 return processes.clone3(flags)
         except OSError as error:
             raise start_failed(f"clone3: {go_error(error)}") from error
@@ -119,6 +127,9 @@ class NewProcess:
 
     def enter_cgroup(self, resources: Resources | None) -> None:
         """See to it that the process gets into its cgroup, and tell it. None: keep the limits."""
+        if self.context.entrances is not None:
+            self._close_entrances()
+            return
         if resources is not None and not self._cgroup.takes_newborns:
             self._limit(resources)
         entrances: list[int] = []
@@ -134,6 +145,11 @@ class NewProcess:
         self._channel.announce(Stage.ATTACHED, entrances)
         for fd in entrances:
             os.close(fd)
+
+    def _close_entrances(self) -> None:
+        for fd in self.context.entrances or ():
+            os.close(fd)
+        self.context.entrances = None
 
     def _limit(self, resources: Resources) -> None:
         try:
@@ -193,6 +209,7 @@ class NewProcess:
         self._done = True
 
     def _leave(self) -> None:
+        self._close_entrances()
         self._channel.close()
         self._child_end.close()
         if self._done:
@@ -263,7 +280,8 @@ def _let_go(context: Context) -> None:
         context.stdio = (stdin, stdout, stderr)
     context.null = open_null()
     kept = {context.channel.fileno(), context.null, context.container}
-    kept.update(context.stdio or (), context.mount_sources.values(), context.namespaces.values())
+    kept.update(context.stdio or (), context.entrances or ())
+    kept.update(context.mount_sources.values(), context.namespaces.values())
     kept.update(fd for fd in (context.rootfs, context.gate) if fd is not None)
     kept.update(range(3 + context.preserve_fds))
     _close_all_but(kept)

@@ -161,10 +161,12 @@ def _read(root: Root, path: str) -> str:
     except OSError as error:
         raise _failed(f"open {path}: {go_error(error)}") from error
     try:
-        if os.fstat(fd).st_mode & 0o170000 != 0o100000:
+        found = os.fstat(fd)
+        if found.st_mode & 0o170000 != 0o100000:
             raise _failed(f"{path} is not a regular file")
         parts, size = [], 0
-        while part := os.read(fd, 1 << 20):
+        # A buffer of its size; a file system may also not know it.
+        while part := os.read(fd, min(max(found.st_size, 4096), MAX_FILE) + 1):
             parts.append(part)
             size += len(part)
             if size > MAX_FILE:

@@ -37,6 +37,7 @@ class Context:
     mount_sources: Mapping[str, int] = field(default_factory=dict)  # destination -> detached mount
     opened: dict[int, int] = field(default_factory=dict)  # number of a bind -> its source
     namespaces: Mapping[str, int] = field(default_factory=dict)  # type -> nsfs descriptor to join
+    entrances: list[int] | None = None  # of a cgroup that is there already: see `EnterCgroup`
     container: int = -1  # pidfd of the container's first process, for an exec
     stdio: tuple[int, int, int] | None = None
     inside: Callable[[], None] | None = None

@@ -28,13 +28,17 @@ class Await:
 
 @dataclass(frozen=True, slots=True)
 class EnterCgroup:
-    """Be in the cgroup, with all its limits: go through the entrances that the parent has opened, if any."""
+    """Be in the cgroup, with all its limits: go through the entrances that the parent has opened, if any.
+
+    They were inherited if the cgroup was there before this process, and else come from the parent.
+    """
 
     def describe(self) -> str:
         return "enter the cgroup when the parent has prepared it"
 
     def execute(self, context: Context) -> None:
-        for fd in context.channel.wait(Stage.ATTACHED):
+        entrances = context.entrances
+        for fd in context.channel.wait(Stage.ATTACHED) if entrances is None else entrances:
             try:
                 os.write(fd, b"0")
             except OSError as error:
