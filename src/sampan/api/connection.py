@@ -8,7 +8,7 @@ they only put bytes into h11's buffer and wake the task.
 while
   a handler runs, because reading is how a client that goes away is noticed. Pipelined requests wait there
   too.
-- Writing: the transport's buffer limit is zero, so `drain` returns when the kernel has everything. A slow
+- Writing: the transport's buffer limit is zero, so `_drain` returns when the kernel has everything. A slow
 client
   slows its handler down and costs no memory.
 - A client that goes away: a handler whose reply is a `Stream` is cancelled, and reading a body raises
@@ -75,7 +75,6 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=0)
         self._loop = asyncio.get_running_loop()
         self.task = self._loop.create_task(self._run(), name="connection")
 

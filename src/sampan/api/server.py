@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sampan.api.addresses import BACKLOG, Listener
+from sampan.api.addresses import Listener
 from sampan.api.connection import Connection
 from sampan.api.message import Reply, Request
 from sampan.api.router import Route, Router
+from sampan.api.transport import Acceptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,15 +32,13 @@ class Server:
     def __init__(self, engine: Engine, routes: Iterable[Route]) -> None:
         self._engine = engine
         self._router = Router(routes)
-        self._listeners: list[tuple[asyncio.Server, Listener]] = []
+        self._listeners: list[tuple[Acceptor, Listener]] = []
         self._connections: set[Connection] = set()
 
     async def listen(self, listener: Listener) -> None:
         """Serve a listening socket, and close it at the end."""
-        server = await asyncio.get_running_loop().create_server(
-            lambda: self._accept(listener.address.tcp), sock=listener.socket, backlog=BACKLOG
-        )
-        self._listeners.append((server, listener))
+        acceptor = Acceptor(listener.socket, lambda: self._accept(listener.address.tcp))
+        self._listeners.append((acceptor, listener))
 
     def _accept(self, tcp: bool) -> Connection:
         connection = Connection(self._dispatch, tcp=tcp, finished=self._connections.discard)
@@ -53,8 +52,8 @@ class Server:
         """Stop listening, end streams and idle connections at once, and let commands end within `grace`
         seconds.
         """
-        for server, listener in self._listeners:
-            server.close()
+        for acceptor, listener in self._listeners:
+            acceptor.close()
             listener.close()
         self._listeners.clear()
         tasks = [connection.task for connection in self._connections]
