@@ -76,8 +76,8 @@ def many_at_once(engine: EngineProcess) -> float:
 
 
 def memory_per_container(engine: EngineProcess) -> float:
-    """PSS that ten running containers add to the engine's processes, a tenth of it."""
-    before = engine_memory(engine)
+    """PSS that ten running containers add to the processes of a fresh engine, a tenth of it."""
+    before = memory_idle(engine)
     names = [f"bench-memory-{number}" for number in range(10)]
     for name in names:
         _check(engine.docker("run", "-d", "--name", name, "-p", "80", "busybox", "sleep", "1000"))
