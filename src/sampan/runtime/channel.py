@@ -38,6 +38,7 @@ from dataclasses import dataclass
 
 _MAX_PACKET = 64 * 1024
 _MAX_ANNOUNCEMENT = 64
+_READY = b'["ready"]'
 # The kernel knows some 14 controllers, and there may be named hierarchies; 253 is its own limit (unix(7)).
 _MAX_DESCRIPTORS = 64
 
@@ -157,7 +158,10 @@ class ChildChannel:
         self._send(["mounted"])
 
     def ready(self) -> None:
-        self._send(["ready"])
+        try:
+            self._socket.send(_READY)
+        except (BrokenPipeError, ConnectionResetError):
+            raise Abandoned from None
 
     def fail(self, message: str, exit_code: int) -> None:
         self._send(["failed", message, exit_code])

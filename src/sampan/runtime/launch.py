@@ -18,9 +18,11 @@ from sampan.linux import processes
 from sampan.runtime import executor, hooks, idmaps, plan, seccomp_cache
 from sampan.runtime.cgroups import Cgroup
 from sampan.runtime.channel import Stage
+from sampan.runtime.confined import Root
 from sampan.runtime.gotext import go_error
 from sampan.runtime.newprocess import Launched, NewProcess
-from sampan.runtime.operations import start_failed
+from sampan.runtime.operations import Context, Operation, start_failed
+from sampan.runtime.operations.process import ResolveUser
 from sampan.runtime.spec import Process, Spec
 from sampan.runtime.spec.linux import NAMESPACES
 from sampan.runtime.spec.mounts import clean_path
@@ -167,6 +169,7 @@ def launch_exec(
             new.context.container = pidfd
             new.context.stdio, new.context.preserve_fds = _streams(stdio), options.preserve_fds
             new.find_cgroup()
+            _resolve_user(container, operations, new.context)
             new.clone(operations, 0, pidfd if "pid" in joinable.namespaces else None)
         except ProcessLookupError:
             raise errors.Conflict("cannot exec in a stopped container") from None
@@ -175,6 +178,25 @@ def launch_exec(
         launched = new.follow(None)
         new.succeeded()
         return launched
+
+
+def _resolve_user(container: int, operations: Sequence[Operation], context: Context) -> None:
+    """Find out who the process of an exec is to be before there is one: here the code for it is warm.
+
+    By the container's root, as the new process would, which tries again if this fails, and says why.
+    """
+    try:
+        root = os.open(f"/proc/{container}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    context.attached_root = Root(root)
+    try:
+        executor.run((one for one in operations if isinstance(one, ResolveUser)), context)
+    except errors.SampanError:
+        pass
+    finally:
+        context.attached_root = None
+        os.close(root)
 
 
 def _clone_flags(spec: Spec, joined: Mapping[str, int]) -> int:

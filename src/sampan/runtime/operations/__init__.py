@@ -50,6 +50,7 @@ class Context:
     mounted: dict[str, int] = field(default_factory=dict)  # destination -> what is needed later
     user: User = field(default_factory=User)
     home: str = "/"  # the user's, for programs that are told of none
+    is_user_known: bool = False
     program: str = ""  # what `args[0]` was found to be
 
     @property

@@ -89,14 +89,17 @@ class ResolveUser:
         return f"resolve user {self.text or self.user.uid}"
 
     def execute(self, context: Context) -> None:
+        if context.is_user_known:
+            return
         if self.text is None and not self.groups:
             context.user = self.user
             if self.home_needed:
                 context.home = users.home_of(context.root, self.user.uid)
-            return
-        found = users.resolve(context.root, self.text or "", self.groups)
-        context.home = found.home
-        context.user = User(found.uid, found.gid, found.additional_gids, self.user.umask)
+        else:
+            found = users.resolve(context.root, self.text or "", self.groups)
+            context.home = found.home
+            context.user = User(found.uid, found.gid, found.additional_gids, self.user.umask)
+        context.is_user_known = True
 
 
 @dataclass(frozen=True, slots=True)
