@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+from sampan import records
 from sampan.daemon import config, flags
 from sampan.daemon.run import settings
 from sampan.engine.settings import Settings
@@ -21,7 +20,7 @@ def test_every_setting_can_be_configured() -> None:
     told = settings(config.load(flags.parse(line.split())))
     unchanged = [
         field.name
-        for field in dataclasses.fields(Settings)
+        for field in records.fields(Settings)
         if getattr(told, field.name) == getattr(Settings(), field.name)
     ]
     assert unchanged == []

@@ -15,13 +15,13 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sampan import errors
 from sampan.images.layers import Layer, LayerDriver, WrongDiffID
+from sampan.records import replace
 from sampan.wire import digest
 from sampan.wire.tarstream import Entry, Kind
 from tests.images.tars import Member, device, fifo, file, folder, hardlink, symlink, tar

@@ -8,12 +8,12 @@ import socket
 import subprocess
 import termios
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sampan.records import replace
 from sampan.runtime import spec
 from sampan.runtime.cgroups import open_cgroups
 from sampan.runtime.cgroups.v2 import V2Cgroup

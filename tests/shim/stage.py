@@ -10,7 +10,6 @@ with Stage(folder) as stage:
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import os
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TypeVar
 
 import sampan.shim.zygote_main
+from sampan import records
 from sampan.shim import protocol, spawning
 from sampan.shim.client import ShimConnection, ZygoteConnection
 from sampan.wire.attach import Demultiplexer
@@ -209,7 +209,7 @@ class Shim:
         self, request: protocol.Request, fds: list[int] | None = None
     ) -> protocol.Reply | protocol.Failure:
         """Send a request and return its answer; events on the way are kept."""
-        request = dataclasses.replace(request, seq=next(self._sequence))
+        request = records.replace(request, seq=next(self._sequence))
         self.connection.send([request], fds or [])
         while True:
             message = wait_for(self.connection)

@@ -11,9 +11,9 @@ import ipaddress
 import os
 import socket
 import stat
-from dataclasses import dataclass
 
 from sampan import errors
+from sampan.records import dataclass
 
 DEFAULT_PORT = 2375
 """IANA's port for Docker's API without TLS."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -20,6 +19,7 @@ from sampan import errors
 from sampan.api import decoding, status
 from sampan.api.query import Query
 from sampan.api.versions import MAXIMUM, Version
+from sampan.records import dataclass
 
 if TYPE_CHECKING:
     from sampan.api.connection import Connection

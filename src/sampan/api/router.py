@@ -8,12 +8,12 @@ stands between the pattern's fixed beginning and end.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sampan.api import origin, versions
 from sampan.api.message import Reply, Request, Response
 from sampan.api.status import PageNotFound
+from sampan.records import dataclass
 
 if TYPE_CHECKING:
     from sampan.engine.engine import Engine

@@ -7,13 +7,13 @@ Owns the merge alone. Which values exist is said in `options`, how they are writ
 from __future__ import annotations
 
 import grp
-from dataclasses import dataclass
 
 from sampan import errors
 from sampan.api import addresses
 from sampan.daemon import configfile
 from sampan.daemon.flags import Flags
 from sampan.daemon.options import DEFAULT_HOST, TABLE, Value
+from sampan.records import dataclass
 
 _DEFAULT_GROUPS = ("sampan", "docker")
 

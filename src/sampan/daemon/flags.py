@@ -6,8 +6,6 @@ maps may repeat. Table-driven and small: argparse alone would add half a megabyt
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from sampan import errors
 from sampan.daemon.options import (
     BOOL,
@@ -21,6 +19,7 @@ from sampan.daemon.options import (
     Option,
     Value,
 )
+from sampan.records import dataclass, field
 
 # Flags that have no key in daemon.json.
 _OWN = (

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sampan import errors
 from sampan.api import addresses
+from sampan.records import dataclass
 
 Value = str | bool | int | list[str] | dict[str, str]
 

@@ -10,7 +10,6 @@ import asyncio
 import os
 import select
 import socket
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -21,6 +20,7 @@ from sampan.engine.record import Record, Status
 from sampan.engine.settings import Settings
 from sampan.engine.shims import Shim
 from sampan.engine.states import State, check_move
+from sampan.records import dataclass, field
 from sampan.shim import protocol
 
 Document = dict[str, Any]

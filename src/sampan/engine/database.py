@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from dataclasses import dataclass
 
 import msgspec
 
 from sampan import errors
 from sampan.engine.record import Record, Status
 from sampan.engine.states import Intent
+from sampan.records import dataclass
 
 _COMPONENT = "engine"
 _MIGRATIONS = (

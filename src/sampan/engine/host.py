@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
 
 from sampan import errors
+from sampan.records import dataclass
 from sampan.runtime.cgroups import Hierarchy, open_cgroups
 
 _GOARCH = {"x86_64": "amd64", "aarch64": "arm64"}

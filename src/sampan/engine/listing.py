@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from sampan import errors
 from sampan.engine.container import Container
@@ -16,6 +15,7 @@ from sampan.engine.network import kind_of
 from sampan.engine.registry import Registry
 from sampan.engine.states import FILTER_STATES, State
 from sampan.networks.ports import parse_port
+from sampan.records import dataclass
 from sampan.wire import gotime
 
 Filters = Mapping[str, Sequence[str]]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sampan import errors
@@ -20,6 +19,7 @@ from sampan.networks import files
 from sampan.networks.bridge import BridgeConfig, BridgeNetwork
 from sampan.networks.endpoint import Endpoint
 from sampan.networks.ports import parse_bindings, port_map
+from sampan.records import dataclass
 from sampan.wire import gotime
 
 Document = dict[str, Any]

@@ -8,7 +8,6 @@ are resolved in the container's own root by the runtime.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sampan.engine import ocimounts, ociresources
@@ -16,6 +15,7 @@ from sampan.engine.devices import DEFAULT_RULES, EVERYTHING
 from sampan.engine.mountpoints import MountPoint
 from sampan.engine.schema import ContainerConfig, HostConfig
 from sampan.engine.security import capabilities, options, seccomp
+from sampan.records import dataclass, field
 
 Document = dict[str, Any]
 

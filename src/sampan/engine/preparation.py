@@ -11,7 +11,6 @@ import os
 import resource
 import shutil
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -28,6 +27,7 @@ from sampan.engine.services import Services
 from sampan.engine.settings import Settings
 from sampan.engine.states import Intent
 from sampan.linux import files, mounts
+from sampan.records import dataclass
 from sampan.shim import protocol
 
 Document = dict[str, Any]

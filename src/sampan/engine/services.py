@@ -5,8 +5,6 @@ Owns nothing: a bundle of the objects that are made once for each engine, handed
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sampan.engine.actor import Tasks
 from sampan.engine.blocking import Threads
 from sampan.engine.database import Database
@@ -17,6 +15,7 @@ from sampan.engine.registry import Registry
 from sampan.engine.settings import Settings
 from sampan.engine.zygote import Zygote
 from sampan.images.store import ImageStore
+from sampan.records import dataclass
 from sampan.runtime.cgroups import Hierarchy
 
 

@@ -6,7 +6,8 @@ Owns the values alone: `daemon` makes them from flags and file, a program that e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from sampan.records import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

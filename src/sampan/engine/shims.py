@@ -7,12 +7,11 @@ business; what it means for a container, `lifecycle`'s.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sampan import errors
+from sampan import errors, records
 from sampan.shim import protocol
 from sampan.shim.client import ShimConnection
 
@@ -51,7 +50,7 @@ class Shim:
         """
         if self._closed:
             raise ShimGone("the container's shim is gone")
-        numbered = [dataclasses.replace(request, seq=next(self._sequence)) for request in requests]
+        numbered = [records.replace(request, seq=next(self._sequence)) for request in requests]
         answers = {request.seq: self._loop.create_future() for request in numbered}
         self._pending |= answers
         try:

@@ -7,8 +7,9 @@ take to hand it to a shim. Knows no HTTP.
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from typing import Protocol
+
+from sampan.records import dataclass
 
 
 class HijackedClient(Protocol):

@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from sampan import errors
 from sampan.images.compression import decompressed
 from sampan.images.layers import ByteSource
 from sampan.images.unpack import split_name
+from sampan.records import dataclass
 from sampan.wire import digest as digests
 from sampan.wire import reference
 from sampan.wire.tarstream import Kind, TarReader

@@ -11,11 +11,11 @@ import sqlite3
 import threading
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from sampan import errors
 from sampan.images.layers import Layer
+from sampan.records import dataclass
 
 _COMPONENT = "images"
 _MIGRATIONS = (

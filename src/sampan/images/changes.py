@@ -12,11 +12,11 @@ import json
 import posixpath
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from sampan import errors
 from sampan.images.shellwords import ESCAPE, expand, expand_words
+from sampan.records import dataclass, field
 from sampan.wire import gotime
 
 Config = dict[str, Any]

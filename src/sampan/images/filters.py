@@ -9,11 +9,11 @@ from __future__ import annotations
 import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from sampan import errors
 from sampan.images.image import Image, created_ns
+from sampan.records import dataclass
 from sampan.wire import gotime, reference
 
 Filters = Mapping[str, Sequence[str]]

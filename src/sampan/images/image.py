@@ -8,10 +8,10 @@ kept as they came and never written again.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 from sampan import errors
+from sampan.records import dataclass, field
 from sampan.wire import digest, gotime
 
 MAX_CONFIG_BYTES = 8 << 20

@@ -30,10 +30,10 @@ succeed. A call that fails leaves nothing behind, and what a killed process left
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from sampan import errors
+from sampan.records import dataclass
 
 
 class ByteSource(Protocol):

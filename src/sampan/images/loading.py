@@ -7,7 +7,6 @@ all of it is there; layers that are known already are not read.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from sampan import errors
@@ -15,6 +14,7 @@ from sampan.images.archive import Archive, ArchivedImage, read_images
 from sampan.images.compression import decompressed
 from sampan.images.image import chain_ids_of, parse_config
 from sampan.images.layers import ByteSource, WrongDiffID
+from sampan.records import dataclass
 from sampan.wire import digest as digests
 from sampan.wire import reference
 

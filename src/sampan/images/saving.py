@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sampan.images.image import Image
 from sampan.images.layers import Layer
+from sampan.records import dataclass
 from sampan.wire import digest as digests
 from sampan.wire import reference
 from sampan.wire.tarstream import END_OF_ARCHIVE, Entry, Kind, encode_header, padding

@@ -12,11 +12,11 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sampan.linux import netlink
 from sampan.linux.netlink import NetlinkSocket, attribute
 from sampan.linux.nfnetlink import NETLINK_NETFILTER
+from sampan.records import dataclass
 
 _SUBSYSTEM_CONNTRACK = 1
 _GET, _DELETE = 1, 2

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-from dataclasses import dataclass
 
 from sampan.linux.files import AT_EMPTY_PATH, AT_FDCWD
 from sampan.linux.syscalls import NUMBERS, c_string, checked, oserror, syscall
+from sampan.records import dataclass
 
 # include/uapi/linux/mount.h
 MS_RDONLY = 0x1

@@ -14,7 +14,10 @@ import struct
 import sys
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 NLM_F_REQUEST = 0x1
 NLM_F_ACK = 0x4

@@ -12,10 +12,10 @@ import errno
 import socket
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sampan.linux import netlink
 from sampan.linux.netlink import NLM_F_ACK, NLM_F_CREATE, NetlinkSocket, attribute, nested, text
+from sampan.records import dataclass
 
 NETLINK_NETFILTER = 12
 

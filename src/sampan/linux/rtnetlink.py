@@ -12,7 +12,6 @@ import os
 import socket
 import struct
 import sys
-from dataclasses import dataclass
 
 from sampan.linux import netlink
 from sampan.linux.netlink import (
@@ -25,6 +24,7 @@ from sampan.linux.netlink import (
     text,
     u32,
 )
+from sampan.records import dataclass
 
 NETLINK_ROUTE = 0
 

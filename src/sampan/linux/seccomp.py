@@ -18,10 +18,10 @@ import functools
 import os
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from sampan import errors
 from sampan.linux.syscalls import NUMBERS, checked, syscall
+from sampan.records import dataclass
 
 # Names in config.json, values from include/uapi/linux/seccomp.h.
 FILTER_FLAGS = {

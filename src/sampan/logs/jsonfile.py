@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Self
 
 from sampan import errors
+from sampan.records import dataclass
 from sampan.wire.gotime import format_rfc3339, parse_rfc3339
 from sampan.wire.jsonlog import LogEntry, decode
 

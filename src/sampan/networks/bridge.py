@@ -22,7 +22,6 @@ import re
 import socket
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from types import MappingProxyType
 from typing import Any
@@ -39,6 +38,7 @@ from sampan.networks.guard import RuleGuard
 from sampan.networks.hostports import HostPorts
 from sampan.networks.ports import PortBinding, PublishedPort
 from sampan.networks.relay import Relay
+from sampan.records import dataclass
 
 _log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ Owns the value and its document form. After a restart of the daemon a network is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
 from sampan.networks.ports import PublishedPort
+from sampan.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from sampan import errors
+from sampan.records import dataclass
 
 _HOSTS = """\
 127.0.0.1\tlocalhost

@@ -12,11 +12,11 @@ import errno
 import os
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import chain
 
 from sampan import errors
 from sampan.networks.ports import PortBinding, PublishedPort
+from sampan.records import dataclass
 
 _EVERYWHERE = ("0.0.0.0", "::")
 _EPHEMERAL_RANGE = "/proc/sys/net/ipv4/ip_local_port_range"

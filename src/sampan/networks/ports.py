@@ -7,10 +7,10 @@ Pure; which port of the host is free is `hostports`' business.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from sampan import errors
+from sampan.records import dataclass
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 

@@ -34,7 +34,8 @@ import enum
 import json
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from sampan.records import dataclass
 
 _MAX_PACKET = 64 * 1024
 _MAX_ANNOUNCEMENT = 64

@@ -17,9 +17,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
 
 from sampan import errors
+from sampan.records import dataclass, fields
 from sampan.runtime import spec as specification
 from sampan.runtime.cgroups import Cgroup, open_cgroups
 from sampan.runtime.spec import Spec
@@ -110,7 +110,8 @@ class ContainerStore:
         return folder
 
     def save(self, container: Container) -> None:
-        _write_whole(f"{container.folder}/{_STATE}", json.dumps(asdict(container)).encode())
+        document = {field.name: getattr(container, field.name) for field in fields(container)}
+        _write_whole(f"{container.folder}/{_STATE}", json.dumps(document).encode())
 
     def load(self, container_id: str) -> Container:
         try:

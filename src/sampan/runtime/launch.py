@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 
 from sampan import errors
 from sampan.linux import processes
+from sampan.records import dataclass, field, replace
 from sampan.runtime import executor, hooks, idmaps, plan, seccomp_cache
 from sampan.runtime.cgroups import Cgroup
 from sampan.runtime.channel import Stage

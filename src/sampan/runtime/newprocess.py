@@ -14,11 +14,10 @@ import select
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import NoReturn
 
 from sampan import errors
 from sampan.linux import files, processes
+from sampan.records import dataclass
 from sampan.runtime import channel, executor
 from sampan.runtime.cgroups import Cgroup
 from sampan.runtime.channel import Stage
@@ -26,6 +25,10 @@ from sampan.runtime.gotext import go_error
 from sampan.runtime.operations import Context, Operation, start_failed
 from sampan.runtime.operations.masks import open_null
 from sampan.runtime.spec import Resources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 # All that can be handled, as plain numbers: the functions of `signal` turn each into an enum, 62 times.
 _SIGNALS = tuple(sorted(int(number) for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))

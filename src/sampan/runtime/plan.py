@@ -13,10 +13,10 @@ Owns the order, which is most of what makes a runtime safe and fast:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from sampan import errors
 from sampan.linux import mounts as linux_mounts
+from sampan.records import dataclass
 from sampan.runtime.cgroups import CgroupView
 from sampan.runtime.channel import Stage
 from sampan.runtime.operations import (

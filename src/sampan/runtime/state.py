@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 
+from sampan.records import dataclass, field
 from sampan.runtime.version import OCI_VERSION
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from sampan import errors
+from sampan.records import dataclass
 from sampan.runtime.confined import Root
 from sampan.runtime.gotext import go_error
 

@@ -18,10 +18,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from typing import Protocol
 
 from sampan.shim.loop import GONE, IN, OUT, Loop
 from sampan.wire.attach import header
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 

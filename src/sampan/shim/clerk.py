@@ -20,13 +20,16 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from typing import NoReturn
 
 from sampan.linux import processes
 from sampan.shim import handover, packets
 from sampan.shim.handover import CutOff, Declined, Outcome
 from sampan.shim.loop import Loop, Timer
 from sampan.shim.packets import Packet
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 STAY_SECONDS = 5.0
 

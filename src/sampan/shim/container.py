@@ -11,9 +11,9 @@ import functools
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 
 from sampan import errors
+from sampan.records import replace
 from sampan.runtime import hooks, seccomp_cache
 from sampan.runtime.cgroups import Cgroup, Hierarchy, open_cgroups
 from sampan.runtime.launch import Descriptors, Launched, Options, Stdio, launch, launch_exec, seccomp_filter

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, TypeVar
 
 from sampan import errors
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    _T = TypeVar("_T")
+
 # A packet has to fit the sender's socket buffer: net.core.wmem_default is 208 KiB, overhead included.
 MAX_PACKET = 128 * 1024
-
-_T = TypeVar("_T")
 
 
 def encode(document: dict[str, Any]) -> bytes:

@@ -15,9 +15,9 @@ of yet. Knows neither the container's own process nor the controllers; the super
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from sampan import errors
+from sampan.records import dataclass
 from sampan.shim import protocol
 from sampan.shim.handover import ExecStarted
 from sampan.shim.loop import Loop

@@ -9,7 +9,8 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from sampan.records import dataclass
 
 IN = select.EPOLLIN
 OUT = select.EPOLLOUT

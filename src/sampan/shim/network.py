@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sampan import errors
 from sampan.linux.rtnetlink import IF_OPER_UP, RouteSocket
+from sampan.records import dataclass
 from sampan.shim.document import Document
 
 _LINK_WATCH_SECONDS = 0.1

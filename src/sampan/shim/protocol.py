@@ -63,11 +63,14 @@ import base64
 import binascii
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self
 
 from sampan import errors
+from sampan.records import dataclass, fields
 from sampan.shim.document import Document, decode, encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Self
 
 # `early` and all the rest have to fit one packet.
 MAX_EARLY = 64 * 1024

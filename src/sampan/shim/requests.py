@@ -10,7 +10,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from sampan import errors
 from sampan.runtime.launch import Launched, Stdio
@@ -34,13 +33,15 @@ from sampan.shim.process import Process
 from sampan.shim.protocol import Phase
 from sampan.wire.gotime import format_rfc3339
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
     from sampan.shim.supervisor import Supervisor
 
-# What a request gives: its answer, and for the shim what to go on with, and the descriptors for that.
-_Done = tuple[dict[str, Any], Handover | None, dict[str, int]]
-
-_T = TypeVar("_T")
+    _T = TypeVar("_T")
+    # What a request gives: its answer, and for the shim what to go on with, and the descriptors for that.
+    _Done = tuple[dict[str, Any], Handover | None, dict[str, int]]
 
 
 def answer(shim: Supervisor, packet: Packet) -> list[Outcome]:

@@ -13,10 +13,12 @@ No JSON here: what the zygote writes to between two forks is no longer shared by
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 from sampan import errors
+from sampan.records import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)

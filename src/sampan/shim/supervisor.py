@@ -15,9 +15,7 @@ import os
 import signal
 import socket
 import time
-import traceback
 from collections.abc import Mapping
-from typing import NoReturn
 
 from sampan.shim import directory, packets, protocol, requests
 from sampan.shim.attach import AttachedClient
@@ -42,6 +40,10 @@ from sampan.shim.process import Process
 from sampan.shim.protocol import Phase
 from sampan.shim.streams import Streams
 from sampan.wire.gotime import format_rfc3339
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 # How long clients may take to read the last output, once the container and all that belongs to it is gone.
 LINGER_SECONDS = 600.0
@@ -246,13 +248,19 @@ def main(container_id: str, path: str, control: socket.SocketType) -> NoReturn:
             supervisor.run()
             status = 0
         except BaseException:
-            directory.complain(path, traceback.format_exc())
+            directory.complain(path, _traceback())
             supervisor.kill_container()
     except BaseException:
-        directory.complain(path, traceback.format_exc())
+        directory.complain(path, _traceback())
     finally:
         # Without the interpreter's clean-up: it would touch, and so copy, every page shared with the zygote.
         os._exit(status)
+
+
+def _traceback() -> str:
+    import traceback  # no shim needs it that works
+
+    return traceback.format_exc()
 
 
 def _become_independent() -> None:

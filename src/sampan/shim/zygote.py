@@ -20,11 +20,14 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from sampan import errors
 from sampan.linux import mounts, processes
 from sampan.shim import rehearsal, spawning, supervisor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _FLAGS = int(socket.MSG_CMSG_CLOEXEC)
 _SPACE = socket.CMSG_SPACE(4)

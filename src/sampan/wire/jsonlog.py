@@ -24,9 +24,9 @@ from __future__ import annotations
 
 import codecs
 import json
-from dataclasses import dataclass
 
 from sampan import errors
+from sampan.records import dataclass
 from sampan.wire.gotime import format_rfc3339
 
 PARTIAL_SIZE = 16 * 1024

@@ -7,9 +7,8 @@ imported anywhere. Error texts are distribution/reference's: users and tests kno
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 from sampan import errors
+from sampan.records import dataclass, replace
 from sampan.wire import digest as digests
 
 DEFAULT_DOMAIN = "docker.io"

@@ -12,10 +12,10 @@ import functools
 import importlib.resources
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sampan import errors
+from sampan.records import dataclass
 
 Profile = dict[str, Any]
 

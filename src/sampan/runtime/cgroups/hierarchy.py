@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sampan import errors
 from sampan.linux import mounts
+from sampan.records import dataclass
 from sampan.runtime.cgroups import folders
 from sampan.runtime.cgroups.interface import Cgroup
 from sampan.runtime.cgroups.v1 import V1Cgroup

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from sampan import errors
 from sampan.runtime.cgroups import folders
 from sampan.runtime.cgroups.device_rules import DEFAULT_RULES, rule_text
 from sampan.runtime.spec.resources import BlockIo, Cpu, DeviceRule, Memory, Resources
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sampan.runtime.cgroups.v1 import V1Cgroup
     from sampan.runtime.cgroups.v2 import V2Cgroup

@@ -7,9 +7,9 @@ space; options end at the first word that is none, so that `exec ID ls -l` needs
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from sampan import errors
+from sampan.records import dataclass
 
 
 class UsageError(errors.InvalidArgument):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from dataclasses import replace
 
 from sampan import errors
+from sampan.records import replace
 from sampan.runtime import containers, hooks
 from sampan.runtime import spec as specification
 from sampan.runtime.cgroups import open_cgroups

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import replace
 
 from sampan import errors
+from sampan.records import replace
 from sampan.runtime import spec as specification
 from sampan.runtime.command_line import log
 from sampan.runtime.commands import create, streams

@@ -6,9 +6,9 @@ import os
 import select
 import signal
 import socket
-from dataclasses import replace
 
 from sampan import errors
+from sampan.records import replace
 from sampan.runtime.commands.arguments import Arguments
 from sampan.runtime.launch import Launched, Stdio
 from sampan.runtime.spec import Process

@@ -9,13 +9,18 @@ it holds, never the specification, so that a plan that was looked at is the plan
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from sampan import errors
+from sampan.records import dataclass, field
 from sampan.runtime.channel import ChildChannel
 from sampan.runtime.confined import Root
 from sampan.runtime.spec.process import User
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 
 class Operation(Protocol):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import select
-from dataclasses import dataclass, replace
 
+from sampan.records import dataclass, replace
 from sampan.runtime import hooks
 from sampan.runtime.channel import Abandoned, Stage
 from sampan.runtime.gotext import go_error

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 
 from sampan.linux import mounts
+from sampan.records import dataclass, replace
 from sampan.runtime.cgroups import CgroupView
 from sampan.runtime.gotext import go_error
 from sampan.runtime.operations import Context

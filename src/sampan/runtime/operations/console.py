@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 
 from sampan.linux import files, mounts, terminals
+from sampan.records import dataclass
 from sampan.runtime.gotext import go_error
 from sampan.runtime.operations import Context, start_failed
 from sampan.runtime.operations.mounts import attach_over

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
 
 from sampan import errors
 from sampan.linux import files, mounts
+from sampan.records import dataclass
 from sampan.runtime.gotext import go_error
 from sampan.runtime.operations import Context, start_failed
 from sampan.runtime.operations.copy_up import copy_tree

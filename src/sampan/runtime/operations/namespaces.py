@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from dataclasses import dataclass
 
 from sampan import errors
 from sampan.linux import files, mounts, processes
+from sampan.records import dataclass
 from sampan.runtime.confined import Root
 from sampan.runtime.gotext import go_error
 from sampan.runtime.operations import Context, start_failed

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import resource
-from dataclasses import dataclass
 
 from sampan import errors
 from sampan.linux import capabilities, processes, seccomp, syscalls, terminals
+from sampan.records import dataclass
 from sampan.runtime import users
 from sampan.runtime.gotext import go_error
 from sampan.runtime.operations import Context, start_failed

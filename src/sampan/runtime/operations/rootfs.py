@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from sampan.linux import files, mounts
+from sampan.records import dataclass
 from sampan.runtime.confined import Root
 from sampan.runtime.gotext import go_error
 from sampan.runtime.operations import Context, start_failed

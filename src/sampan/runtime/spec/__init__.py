@@ -7,9 +7,9 @@ ones refused (`InvalidArgument`), those not done yet refused by their name (`Uns
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 
 from sampan import errors
+from sampan.records import dataclass, field
 from sampan.runtime.spec.fields import Fields
 from sampan.runtime.spec.hooks import Hook, Hooks, parse_hooks
 from sampan.runtime.spec.linux import Device, IdMapping, Linux, TimeOffset, parse_linux

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from sampan.records import dataclass
 from sampan.runtime.spec.fields import Fields
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from sampan.linux import mounts, processes
+from sampan.records import dataclass, field
 from sampan.runtime.spec.fields import UINT32_MAX, Fields
 from sampan.runtime.spec.resources import Resources, parse_resources
 

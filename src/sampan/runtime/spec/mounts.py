@@ -5,10 +5,9 @@ Owns the table of words. A word that is not in it belongs to the file system (`s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sampan import errors
 from sampan.linux import mounts
+from sampan.records import dataclass
 from sampan.runtime.spec.fields import Fields
 
 # word -> (attribute, set it?): each has a recursive twin with the prefix "r" (mount_setattr(2),

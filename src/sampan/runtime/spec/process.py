@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sampan.linux import capabilities as linux_capabilities
+from sampan.records import dataclass
 from sampan.runtime.spec.fields import UINT32_MAX, UINT64_MAX, Fields
 
 # The numbers of getrlimit(2) on every architecture but Alpha, MIPS and SPARC.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from sampan import errors
+from sampan.records import dataclass, field
 from sampan.runtime.spec.fields import UINT64_MAX, Fields
 
 

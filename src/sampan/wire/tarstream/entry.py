@@ -6,9 +6,8 @@ error of this package.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from sampan import errors
+from sampan.records import dataclass, field
 
 BLOCK = 512
 

@@ -6,8 +6,7 @@ Owns the layouts (v7, ustar, GNU) and the number formats. Layout from POSIX.1-20
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from sampan.records import dataclass
 from sampan.wire.tarstream.entry import BLOCK, TarError
 
 ZERO_BLOCK = bytes(BLOCK)

@@ -11,11 +11,16 @@ are the archive again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
 
+from sampan.records import dataclass, field
 from sampan.wire.tarstream import header, pax, sparse
 from sampan.wire.tarstream.entry import BLOCK, Entry, Kind, Segment, TarError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 MAX_EXTENDED = 1 << 20
 """Bytes of one extended header or long name: Go's bound too."""
@@ -30,7 +35,6 @@ class ByteSource(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """Return up to `size` bytes."""
-        ...
 
 
 @dataclass(slots=True)
