@@ -85,6 +85,10 @@ class NewProcess:
         # The child inherits it: from its first instruction on, nobody inside may trace it or look through its
         # files.
         processes.set_dumpable(False)
+        # Here the code for this is warm, and there it is a copy.
+        self.context.ignored_signals = tuple(
+            [number for number in _SIGNALS if _signal.getsignal(number) == _signal.SIG_IGN]
+        )
         with ExitStack() as restore:
             if pid_namespace is not None:
                 own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -108,6 +112,7 @@ class NewProcess:
             raise start_failed(f"unable to apply cgroup configuration: {_cgroup_error(error)}") from error
 
     def _clone3(self, flags: int, cgroup_fd: int | None) -> tuple[int, int]:
+        flags |= processes.CLONE_CLEAR_SIGHAND
         if self._sibling:
             flags |= processes.CLONE_PARENT
         try:
@@ -273,15 +278,15 @@ def _tell(context: Context, message: str, exit_code: int) -> None:
 
 def _let_go(context: Context) -> None:
     """Keep nothing of the parent but what the plan needs: no signal handlers, no descriptors."""
-    for number in _SIGNALS:
-        # Python ignores SIGPIPE, and what is ignored stays so over execve.
+    for number in context.ignored_signals:
+        # CLONE_CLEAR_SIGHAND leaves these, and execve would, too. Python ignores SIGPIPE, for one.
         _signal.signal(number, _signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0)  # the modes of what is made for the container are meant as they are
     if context.stdio is not None:
         stdin, stdout, stderr = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in context.stdio)
         context.stdio = (stdin, stdout, stderr)
-    context.null = open_null()
+    context.null = open_null()  # in the new mount namespace: it is to be mounted there
     kept = {context.channel.fileno(), context.null, context.container}
     kept.update(context.stdio or (), context.entrances or ())
     kept.update(context.mount_sources.values(), context.namespaces.values())

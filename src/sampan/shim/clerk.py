@@ -112,14 +112,11 @@ class Clerks:
         _, connection = self._staying
         try:
             packets.send(connection, packet.payload, packet.fds)
+            received = packets.wait(connection)
         except OSError:
-            # It was killed while it had nothing to do.
+            # It was killed while it had nothing to do: the packet was not sent, or not read (a reset).
             os.waitpid(self._forget_staying(), 0)
             return None
-        try:
-            received = packets.wait(connection)
-        except ConnectionResetError:
-            received = None
         if received is None:
             os.waitpid(self._forget_staying(), 0)
             return self._died()

@@ -48,6 +48,7 @@ class Context:
     inside: Callable[[], None] | None = None
     gate: int | None = None
     preserve_fds: int = 0
+    ignored_signals: tuple[int, ...] = ()
     null: int = -1  # the host's /dev/null, verified
     procfs: int = -1  # a private, whole procfs that no mount of the container can cover
     console: int | None = None  # our end of the container's terminal
