@@ -1,4 +1,4 @@
-"""One client connection: HTTP/1.1 by h11 over an asyncio transport, with flow control in both directions.
+"""One client connection: HTTP/1.1, read by h11, over a transport, with flow control in both directions.
 
 Theory of operation. A connection has one task, which takes requests in turn: read a head, call the handler,
 send the reply, read what is left of the body, begin again. The transport's callbacks never call handlers;
@@ -56,11 +56,15 @@ class Connection(asyncio.Protocol):
         self.tcp = tcp
         """Whether the client came over TCP, where a browser can be made to send requests."""
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=head.LIMIT)
-        self._pending: list[bytes] = []
         self._unread = 0
         self._arrival: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._body_done = True
+        self._keeps_alive = False
+        self._continued = False
+        """A client that waited to be asked for its body has been asked."""
+        self._must_end = False
+        self._answered = False
         self._streaming = False
         self._lasting = False
         self._half_closed = False
@@ -123,7 +127,11 @@ class Connection(asyncio.Protocol):
     async def _run(self) -> None:
         try:
             while await self._serve_one() and not self._ending:
-                self._h11.start_next_cycle()
+                rest, _ = self._h11.trailing_data
+                # Its own next cycle would want to have sent our answer.
+                self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=head.LIMIT)
+                if rest:
+                    self._h11.receive_data(rest)
         except (ConnectionError, TimeoutError):
             pass  # the client went away, or took too long: there is nobody to tell
         finally:
@@ -138,6 +146,8 @@ class Connection(asyncio.Protocol):
             self._idle = False
             if event is None:
                 return False
+            self._keeps_alive = head.keeps_alive(event)
+            self._continued = self._answered = False
             request = head.parse(event, self, self._body(event))
         except h11.RemoteProtocolError as error:
             await self._refuse(head.refusal(error))
@@ -214,28 +224,29 @@ class Connection(asyncio.Protocol):
         return HIJACKED
 
     async def _send(self, request: Request, response: Response) -> None:
-        headers = head.headers(response.headers, last=self._must_end())
+        fields = [*response.headers]
         if response.status not in (204, 304):
-            headers.append((b"Content-Length", b"%d" % len(response.body)))
+            fields.append(("Content-Length", str(len(response.body))))
         if response.body:
-            headers.append((b"Content-Type", response.content_type.encode()))
-        self._write(_head(response.status, headers))
-        if response.body and request.method != "HEAD":
-            self._write(h11.Data(data=response.body))
-        self._write(h11.EndOfMessage())
-        await self._flush()
+            fields.append(("Content-Type", response.content_type))
+        body = b"" if request.method == "HEAD" else response.body
+        await self._write(self._head(response.status, fields) + body)
+        self._answered = True
 
     async def _send_stream(self, request: Request, stream: Stream) -> None:
-        headers = head.headers((("Content-Type", stream.content_type),), last=self._must_end())
+        fields = [("Content-Type", stream.content_type)]
+        # A client of HTTP/1.0 knows the end of the answer by that of the connection.
+        chunked = self._h11.their_http_version != b"1.0"
+        if chunked:
+            fields.append(("Transfer-Encoding", "chunked"))
         try:
             self._streaming, self._lasting = True, stream.lasting
             if self._lost or (self._half_closed and stream.lasting):
                 raise ClientGone
-            self._write(_head(200, headers))
-            await self._flush()
+            await self._write(self._head(200, fields))
             async for chunk in stream.chunks:
-                self._write(h11.Data(data=chunk))
-                await self._flush()
+                if chunk:
+                    await self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
         except (errors.SampanError, OSError) as error:
             # Too late for a status: ending without the last chunk tells the client that the answer is not
             # whole.
@@ -245,28 +256,33 @@ class Connection(asyncio.Protocol):
         finally:
             self._streaming = self._lasting = False
             await stream.chunks.aclose()
-        self._write(h11.EndOfMessage())
-        await self._flush()
+        if chunked:
+            await self._write(b"0\r\n\r\n")
+        self._answered = True
 
-    def _must_end(self) -> bool:
-        """Whether this has to be the last reply: h11 lost the thread, or the client still waits to be
-        asked.
+    def _head(self, status: int, fields: list[tuple[str, str]]) -> bytes:
+        """The head of an answer. It is the last one if the client wants that, if the client still waits to be
+        asked for a body that nobody wants, or if its request was not well-formed.
         """
-        return self._h11.their_state is h11.ERROR or self._h11.they_are_waiting_for_100_continue
+        self._must_end = not self._keeps_alive or self._is_waiting or self._h11.their_state is h11.ERROR
+        return head.answer(status, fields, last=self._must_end)
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether the client waits to be asked for its body (RFC 9110 section 10.1.1)."""
+        return self._h11.they_are_waiting_for_100_continue and not self._continued
 
     async def _skip_body(self) -> bool:
         """Throw away what the handler did not read. Returns whether the connection can be used again."""
-        if self._taken:
+        if self._taken or not self._answered:
             return False
-        if self._h11.our_state is h11.MUST_CLOSE and not self._body_done:
-            await self._linger()
-        if self._h11.our_state is not h11.DONE:
-            return False
-        if self._h11.they_are_waiting_for_100_continue:
+        if self._must_end:
+            if not self._body_done:
+                await self._linger()
             return False
         if not self._body_done and not await self._discard_body():
             return False
-        return self._h11.states == {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
+        return self._h11.their_state is not h11.ERROR
 
     async def _discard_body(self) -> bool:
         """Read on to the body's end. Returns whether it was reached."""
@@ -292,9 +308,9 @@ class Connection(asyncio.Protocol):
             except h11.RemoteProtocolError as error:
                 raise errors.InvalidArgument(head.body_error(error)) from None
             if event is h11.NEED_DATA:
-                if self._h11.they_are_waiting_for_100_continue:
-                    self._write(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
-                    await self._flush()
+                if self._is_waiting:
+                    self._continued = True
+                    await self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 await self._arrive()
             elif isinstance(event, h11.Data):
                 return bytes(event.data)
@@ -319,15 +335,11 @@ class Connection(asyncio.Protocol):
         if self._lost:
             raise ClientGone
 
-    def _write(self, event: h11.Event) -> None:
-        self._pending += cast("list[bytes]", self._h11.send_with_data_passthrough(event) or [])
-
-    async def _flush(self) -> None:
-        """Send what is pending. Returns when the kernel has it."""
+    async def _write(self, data: bytes) -> None:
+        """Send. Returns when the kernel has it."""
         if self._lost:
             raise ClientGone
-        self._transport.write(b"".join(self._pending))
-        self._pending.clear()
+        self._transport.write(data)
         await self._drain()
 
     async def _drain(self) -> None:
@@ -361,10 +373,6 @@ class Connection(asyncio.Protocol):
         own = self._transport.get_extra_info("socket").dup()
         self._transport.abort()
         return cast("socket.socket", own)
-
-
-def _head(status: int, headers: list[tuple[bytes, bytes]]) -> h11.Response:
-    return h11.Response(status_code=status, headers=headers, reason=head.reason(status))
 
 
 def _wake(future: asyncio.Future[None]) -> None:

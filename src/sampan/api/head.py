@@ -1,6 +1,8 @@
-"""Request and response heads: from h11's events to `Request`, and the headers that every answer carries.
+"""Request and response heads: from h11's events to `Request`, and from a status and headers to bytes.
 
-Owns the limits of a head and the raw answers to what is not HTTP (no JSON there, as in Go's server). No I/O.
+Owns the limits of a head, the headers that every answer carries, and the raw answers to what is not HTTP (no
+JSON there, as in Go's server). No I/O. h11 reads requests, which come from the outside world; what we send is
+written here, since h11 would check each of our own headers every time (0.1 ms for an answer).
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from sampan.api.message import TEXT, Body, Request
 from sampan.api.query import Query, unquote
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sampan.api.connection import Connection
 
 LIMIT = 1 << 20
@@ -24,11 +28,11 @@ LIMIT = 1 << 20
 SECONDS = 300
 """How long a client may take to send a head once it began: dockerd's ReadHeaderTimeout."""
 
-COMMON: tuple[tuple[bytes, bytes], ...] = (
-    (b"Api-Version", versions.text(versions.MAXIMUM).encode()),
-    (b"Docker-Experimental", b"false"),
-    (b"Ostype", b"linux"),
-    (b"Server", f"Sampan/{__version__} (linux)".encode()),
+_COMMON = (
+    f"Api-Version: {versions.text(versions.MAXIMUM)}\r\n"
+    "Docker-Experimental: false\r\n"
+    "Ostype: linux\r\n"
+    f"Server: Sampan/{__version__} (linux)\r\n"
 )
 """On every answer, as Docker's version middleware sets them: clients negotiate by Api-Version."""
 
@@ -54,16 +58,14 @@ def parse(event: h11.Request, connection: Connection, body: Body) -> Request:
     return Request(event.method.decode("ascii"), path, Query(query), fields, body, connection)
 
 
-def headers(extra: tuple[tuple[str, str], ...] = (), *, last: bool = False) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer: the common ones, `extra`, and `Connection: close` when it is the `last`."""
-    fields = [*COMMON, (b"Date", _date()), *((name.encode(), value.encode()) for name, value in extra)]
-    if last:
-        fields.append((b"Connection", b"close"))
-    return fields
-
-
-def reason(status: int) -> bytes:
-    return HTTPStatus(status).phrase.encode()
+def answer(status: int, fields: Iterable[tuple[str, str]], *, last: bool) -> bytes:
+    """The head of an answer: `fields`, the common ones, and `Connection: close` when it is the `last`."""
+    if any("\r" in text or "\n" in text for field in fields for text in field):
+        raise ValueError("a line end in a header")
+    own = "".join([f"{name}: {value}\r\n" for name, value in fields])
+    close = "Connection: close\r\n" if last else ""
+    first = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+    return f"{first}{_COMMON}Date: {_date()}\r\n{own}{close}\r\n".encode()
 
 
 def refusal(error: h11.RemoteProtocolError) -> bytes:
@@ -81,13 +83,20 @@ def body_error(error: h11.RemoteProtocolError) -> str:
 
 
 def raw(status: str, fields: tuple[tuple[str, str], ...]) -> bytes:
-    """The head of an answer that goes around h11: it leaves HTTP, or ends the connection."""
+    """The head of an answer without the common headers: it leaves HTTP, or ends the connection."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
     return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode()
 
 
-def _date() -> bytes:
+def keeps_alive(event: h11.Request) -> bool:
+    """Whether the client may send another request on this connection (RFC 9112 section 9.3)."""
+    options = [value.lower() for name, value in event.headers if name == b"connection"]
+    closes = any(option.strip() == b"close" for value in options for option in value.split(b","))
+    return event.http_version >= b"1.1" and not closes
+
+
+def _date() -> str:
     now = time.gmtime()
     clock = f"{now.tm_hour:02d}:{now.tm_min:02d}:{now.tm_sec:02d}"
     day = f"{_WEEKDAYS[now.tm_wday]}, {now.tm_mday:02d} {_MONTHS[now.tm_mon - 1]} {now.tm_year}"
-    return f"{day} {clock} GMT".encode()
+    return f"{day} {clock} GMT"
