@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from sampan import errors
-from sampan.api.message import Reply, Request, Response, Stream
+from sampan.api.message import JSON_LIMIT, Reply, Request, Response, Stream
 from tests.api.harness import Harness, until
 
 
@@ -71,10 +71,10 @@ async def test_expect_continue_is_answered_when_the_body_is_wanted(harness: Harn
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_body_of_20_mib_is_refused_while_it_is_sent(harness: Harness, chunked: bool) -> None:
+async def test_a_body_too_large_is_refused_while_it_is_sent(harness: Harness, chunked: bool) -> None:
     await harness.start()
     client = await harness.client()
-    size = 20 << 20
+    size = JSON_LIMIT + 1
     framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
     client.send(f"POST /echo HTTP/1.1\r\nHost: d\r\n{framing}\r\n\r\n".encode())
     body = b"x" * size

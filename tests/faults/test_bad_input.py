@@ -84,10 +84,17 @@ def test_refused(engine: EngineProcess, foreign_server: None, before: Residue) -
 
 
 def test_bodies(engine: EngineProcess, before: Residue) -> None:
-    large = b'{"Image":"busybox","Env":["A=' + b"a" * (20 << 20) + b'"]}'
-    for body, kind in ((large, "application/json"), (b"no json", "application/json"), (b"{}", "text/plain")):
+    large = b'{"Image":"busybox","Cmd":["true"],"Env":["A=' + b"a" * (20 << 20) + b'"]}'
+    status, answer = _post(engine, "/v1.41/containers/create?name=large", large, "application/json")
+    assert status == 201, answer[-200:]
+    # As with dockerd: the program cannot be executed, which the log tells.
+    _check(engine.docker("start", "large"))
+    assert engine.docker("wait", "large").stdout == "1\n"
+    assert "argument list too long" in engine.docker("logs", "large").stderr
+    _check(engine.docker("rm", "large"))
+    for body, kind in ((b"no json", "application/json"), (b"{}", "text/plain")):
         status, answer = _post(engine, "/v1.41/containers/create", body, kind)
-        assert status in (400, 413), (status, answer[:200])
+        assert status == 400, (status, answer[:200])
         assert b'"message"' in answer
 
 

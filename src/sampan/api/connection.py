@@ -35,7 +35,7 @@ from sampan.api.message import HIJACKED, Body, Reply, Request, Response, Stream,
 from sampan.api.status import ClientGone
 
 READ_AHEAD = 64 << 10
-DISCARD_LIMIT = 64 << 20
+DISCARD_LIMIT = 128 << 20
 """How much of an unread body is read and thrown away, so that a client that is still sending sees its
 reply.
 """

@@ -30,10 +30,8 @@ JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 TAR = "application/x-tar"
 
-JSON_LIMIT = 4 << 20
-"""The longest JSON body that is read: twice the kernel's limit for a command with its environment
-(ARG_MAX).
-"""
+JSON_LIMIT = 64 << 20
+"""The longest JSON body that is read. dockerd has no limit; this one keeps a client from filling the memory."""
 
 
 class Body:
