@@ -12,10 +12,10 @@ from sampan.cli.commands.port import natural
 from sampan.cli.containers.fields import split_fields
 from sampan.cli.formatting import ellipsis, short_id
 from sampan.cli.inspecting import indent
-from sampan.cli.jsontext import decode, decode_stream, encode
 from sampan.cli.portlists import displayable_ports
 from sampan.cli.tables import align
 from sampan.cli.usage import wrap
+from sampan.wire.jsontext import decode, decode_stream, encode
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

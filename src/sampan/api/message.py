@@ -31,7 +31,7 @@ TEXT = "text/plain; charset=utf-8"
 TAR = "application/x-tar"
 
 JSON_LIMIT = 64 << 20
-"""The longest JSON body that is read. dockerd has no limit; this one keeps a client from filling the memory."""
+"""The longest JSON body that is read. dockerd has no limit; this keeps clients from filling the memory."""
 
 
 class Body:

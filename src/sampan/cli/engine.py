@@ -10,7 +10,7 @@ from __future__ import annotations
 from sampan import __version__
 from sampan.cli.failure import EngineFailure, Failure
 from sampan.cli.http import Closed, Connection, Response, connect_failure
-from sampan.cli.jsontext import decode, encode
+from sampan.wire.jsontext import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

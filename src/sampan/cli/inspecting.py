@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sampan.cli.context import Context
 from sampan.cli.failure import ConnectFailure, Failure
-from sampan.cli.jsontext import decode
+from sampan.wire.jsontext import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from sampan.cli.context import write
 from sampan.cli.failure import Failure
 from sampan.cli.http import Response
-from sampan.cli.jsontext import decode_stream
 from sampan.cli.terminal import is_terminal
+from sampan.wire.jsontext import decode_stream
 from sampan.wire.units import human_size
 
 TYPE_CHECKING = False

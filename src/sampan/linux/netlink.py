@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import struct
 import sys
 from collections.abc import Iterator
 from types import TracebackType
+
+from sampan.linux import sockets as socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 
+from sampan.linux import signals as signal
 from sampan.linux.files import AT_EMPTY_PATH
 from sampan.linux.syscalls import NUMBERS, c_string, checked, syscall
 

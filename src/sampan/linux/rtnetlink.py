@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import struct
 import sys
 
 from sampan.linux import netlink
+from sampan.linux import sockets as socket
 from sampan.linux.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,

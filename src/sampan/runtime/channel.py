@@ -31,11 +31,11 @@ then), or that the program could not be loaded, which it has told on its own std
 from __future__ import annotations
 
 import enum
-import json
-import socket
 from collections.abc import Sequence
 
+from sampan.linux import sockets as socket
 from sampan.records import dataclass
+from sampan.wire import jsontext
 
 _MAX_PACKET = 64 * 1024
 _MAX_ANNOUNCEMENT = 64
@@ -109,7 +109,7 @@ class ParentChannel:
             return None
         if not packet:
             return None
-        kind, *values = json.loads(packet)
+        kind, *values = jsontext.parse(packet)
         if kind == "warned":
             return Warned(values[0])
         if kind == "console":
@@ -168,7 +168,7 @@ class ChildChannel:
         self._send(["failed", message, exit_code])
 
     def _send(self, message: list[object], descriptors: list[int] | None = None) -> None:
-        packet = json.dumps(message).encode()[:_MAX_PACKET]
+        packet = jsontext.text(message).encode()[:_MAX_PACKET]
         try:
             socket.send_fds(self._socket, [packet], descriptors or [])
         except (BrokenPipeError, ConnectionResetError):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 from collections.abc import Sequence
 
 from sampan import errors
 from sampan.linux import processes
+from sampan.linux import signals as signal
 from sampan.runtime.gotext import go_error
 from sampan.runtime.spec import Hook
 

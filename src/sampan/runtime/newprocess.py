@@ -11,12 +11,12 @@ import errno
 import fcntl
 import os
 import select
-import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from sampan import errors
 from sampan.linux import files, processes
+from sampan.linux import signals as signal
 from sampan.records import dataclass
 from sampan.runtime import channel, executor
 from sampan.runtime.cgroups import Cgroup

@@ -7,11 +7,11 @@ system calls). The folder belongs to root alone: who can write there decides wha
 from __future__ import annotations
 
 import importlib
-import json
 import os
 
 from sampan import errors
 from sampan.linux import seccomp
+from sampan.wire import jsontext
 
 DIRECTORY = "/run/sampan-runtime/seccomp"
 
@@ -44,7 +44,7 @@ def filter_flags(profile: dict[str, object]) -> int:
 def key_of(profile: dict[str, object]) -> str:
     """The name under which the program of a profile is kept."""
     host = os.uname()
-    key = json.dumps([host.machine, host.release, profile], sort_keys=True, separators=(",", ":"))
+    key = jsontext.text([host.machine, host.release, profile], sort_keys=True)
     return _sha256(key.encode())
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from sampan.records import dataclass, field
 from sampan.runtime.version import OCI_VERSION
+from sampan.wire import jsontext
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +31,4 @@ class State:
         return document
 
     def to_json(self) -> str:
-        return json.dumps(self.document())
+        return jsontext.text(self.document())

@@ -16,9 +16,9 @@ The life of a client:
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 
+from sampan.linux import sockets as socket
 from sampan.shim.loop import GONE, IN, OUT, Loop
 from sampan.wire.attach import header
 

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import _socket
 import os
-import signal
-import socket
 import time
 from collections.abc import Callable
 
 from sampan.linux import processes
+from sampan.linux import signals as signal
+from sampan.linux import sockets as socket
 from sampan.shim import handover, packets
 from sampan.shim.handover import CutOff, Declined, Outcome
 from sampan.shim.loop import Loop, Timer

@@ -8,10 +8,10 @@ schedules: an event loop watches `fileno()` and calls `receive` until it raises 
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Sequence
 
 from sampan import errors
+from sampan.linux import sockets as socket
 from sampan.shim import packets, protocol, spawning
 
 

@@ -8,7 +8,6 @@ changed while the container runs.
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Mapping
 
@@ -23,6 +22,7 @@ from sampan.runtime.state import State
 from sampan.shim import protocol
 from sampan.shim.handover import ContainerFacts
 from sampan.shim.network import NetworkPlan
+from sampan.wire import jsontext
 
 # The clerk that launches is gone soon: its parent, the shim, looks after the process.
 _SIBLING = Options(sibling=True)
@@ -162,6 +162,6 @@ def _with_console(process: Process, request: protocol.Start | protocol.Exec) -> 
 def _read_process(fd: int) -> Process:
     """The OCI process object in an open file."""
     try:
-        return parse_process(json.loads(os.pread(fd, os.fstat(fd).st_size, 0)))
+        return parse_process(jsontext.parse(os.pread(fd, os.fstat(fd).st_size, 0)))
     except ValueError as error:
         raise errors.InvalidArgument(f"the process of the exec is not JSON: {error}") from None

@@ -7,9 +7,9 @@ as its socket is full (200 KiB, a thousand events).
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 
+from sampan.linux import sockets as socket
 from sampan.shim import packets, protocol
 from sampan.shim.loop import GONE, IN, Loop
 from sampan.shim.packets import Packet

@@ -7,8 +7,8 @@ Owns their writing and removal; their names and lifetimes stand in `protocol`. N
 from __future__ import annotations
 
 import os
-import socket
 
+from sampan.linux import sockets as socket
 from sampan.shim import protocol
 
 

@@ -6,10 +6,10 @@ with one. Knows no message.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from sampan import errors
+from sampan.wire import jsontext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ MAX_PACKET = 128 * 1024
 
 
 def encode(document: dict[str, Any]) -> bytes:
-    packet = json.dumps(document, separators=(",", ":")).encode()
+    packet = jsontext.text(document).encode()
     if len(packet) > MAX_PACKET:
         raise errors.InvalidArgument(f"message of {len(packet)} bytes is too long for the shim")
     return packet
@@ -30,7 +30,7 @@ def encode(document: dict[str, Any]) -> bytes:
 
 def decode(packet: bytes) -> object:
     try:
-        return json.loads(packet)
+        return jsontext.parse(packet)
     except ValueError as error:
         raise errors.InvalidArgument(f"message is not JSON: {error}") from None
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import array
 import os
-import socket
 from collections.abc import Sequence
 
+from sampan.linux import sockets as socket
 from sampan.shim.document import MAX_PACKET
 
 # SCM_MAX_FD of the kernel; `start` sends one descriptor for each bind mount.

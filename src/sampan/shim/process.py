@@ -7,9 +7,9 @@ and reaps each by its pidfd, so there is no SIGCHLD handler and no race with pid
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable
 
+from sampan.linux import signals as signal
 from sampan.shim.loop import IN, Loop, Timer
 from sampan.shim.streams import Streams
 

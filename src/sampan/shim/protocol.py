@@ -59,7 +59,6 @@ terminal, the detach keys end the attach, with a `detached` event.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import enum
 from collections.abc import Mapping, Sequence
@@ -184,8 +183,8 @@ class Attach:
         if not all(0 <= key <= 255 for key in detach_keys):
             raise errors.InvalidArgument("attach: detach_keys are not bytes")
         try:
-            early = base64.b64decode(taken.optional("early", str) or "", validate=True)
-        except binascii.Error:
+            early = binascii.a2b_base64(taken.optional("early", str) or "", strict_mode=True)
+        except ValueError:
             raise errors.InvalidArgument("attach: early is not base64") from None
         return cls(
             seq=taken.required("seq", int),
@@ -498,7 +497,7 @@ def document_of(message: Request | Result | ExecState | LogPolicy | Event) -> di
 def _plain(value: object) -> object:
     """`value` in JSON's types; bytes go as base64."""
     if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
+        return binascii.b2a_base64(value, newline=False).decode()
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, LogPolicy | ExecState):

@@ -9,8 +9,8 @@ no file.
 from __future__ import annotations
 
 import os
-import socket
 
+from sampan.linux import sockets as socket
 from sampan.runtime import seccomp_cache
 from sampan.shim import packets, protocol
 from sampan.shim.attach import STDERR, STDIN, STDOUT

@@ -7,11 +7,11 @@ copy of the shim: it reads the shim's state, never changes it, and may use as mu
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 
 from sampan import errors
+from sampan.linux import sockets as socket
 from sampan.runtime.launch import Launched, Stdio
 from sampan.shim import directory, packets, protocol
 from sampan.shim.container import start_container

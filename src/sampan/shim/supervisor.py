@@ -10,13 +10,12 @@ descriptor was ready first, and no callback is ever called from inside another o
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import socket
 import time
 from collections.abc import Mapping
 
+from sampan.linux import signals as signal
+from sampan.linux import sockets as socket
 from sampan.shim import directory, packets, protocol, requests
 from sampan.shim.attach import AttachedClient
 from sampan.shim.clerk import Clerks
@@ -39,6 +38,7 @@ from sampan.shim.packets import Packet
 from sampan.shim.process import Process
 from sampan.shim.protocol import Phase
 from sampan.shim.streams import Streams
+from sampan.wire import jsontext
 from sampan.wire.gotime import format_rfc3339
 
 TYPE_CHECKING = False
@@ -207,7 +207,9 @@ class Supervisor:
             self._log = self._streams.log = None
         was_oom_killed = self.container is not None and self.container.was_oom_killed()
         exited = protocol.Exited(process.exit_code, was_oom_killed, self._finished_at)
-        directory.write(self.directory, protocol.EXIT_NAME, json.dumps(protocol.document_of(exited)).encode())
+        directory.write(
+            self.directory, protocol.EXIT_NAME, jsontext.text(protocol.document_of(exited)).encode()
+        )
         self.phase = Phase.EXITED
         self._controllers.publish(exited)
         self._streams.close()

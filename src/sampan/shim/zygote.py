@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
-import socket
 import sys
 from collections.abc import Sequence
 
 from sampan import errors
 from sampan.linux import mounts, processes
+from sampan.linux import signals as signal
+from sampan.linux import sockets as socket
 from sampan.shim import rehearsal, spawning, supervisor
 
 TYPE_CHECKING = False

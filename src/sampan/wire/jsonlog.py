@@ -23,10 +23,10 @@ U+FFFD on both sides. Here the cut is made before such a character, so that text
 from __future__ import annotations
 
 import codecs
-import json
 
 from sampan import errors
 from sampan.records import dataclass
+from sampan.wire import jsontext
 from sampan.wire.gotime import format_rfc3339
 
 PARTIAL_SIZE = 16 * 1024
@@ -156,7 +156,7 @@ class LogEntry:
 def decode(line: bytes) -> LogEntry:
     """Read one line of a log file. Raises InvalidArgument for anything that is no entry."""
     try:
-        document = json.loads(line)
+        document = jsontext.parse(line)
         text, stream, stamp = document["log"], document["stream"], document["time"]
         return LogEntry(text.encode("utf-8", "replace"), str(stream), str(stamp))
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -35,7 +35,7 @@ def security_options(values: Iterable[str]) -> tuple[list[str], bool]:
 
 
 def _profile(path: str) -> str:
-    from sampan.cli.jsontext import decode, encode
+    from sampan.wire.jsontext import decode, encode
 
     try:
         with open(path, "rb") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sampan.cli.engine import Engine, container
 from sampan.cli.failure import Failure
-from sampan.cli.jsontext import decode
+from sampan.wire.jsontext import decode
 
 
 class ExitWaiter:

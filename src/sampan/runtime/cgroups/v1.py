@@ -8,10 +8,10 @@ period. A process that enters by itself, by `entrances`, waits for nothing: 0.3 
 from __future__ import annotations
 
 import os
-import signal as signals
 from collections.abc import Mapping
 
 from sampan import errors
+from sampan.linux import signals
 from sampan.runtime.cgroups import folders, v1_limits
 from sampan.runtime.cgroups.interface import CgroupView, Stats, ViewedHierarchy
 from sampan.runtime.cgroups.v2 import V2Cgroup

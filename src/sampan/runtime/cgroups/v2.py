@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-import signal as signals
 
 from sampan import errors
+from sampan.linux import signals
 from sampan.runtime.cgroups import device_programs, folders, v2_limits
 from sampan.runtime.cgroups.interface import CgroupView, Stats
 from sampan.runtime.spec.resources import HugepageLimit, Resources

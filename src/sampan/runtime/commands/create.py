@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 from sampan import errors
+from sampan.linux import signals as signal
 from sampan.records import replace
 from sampan.runtime import containers, hooks
 from sampan.runtime import spec as specification

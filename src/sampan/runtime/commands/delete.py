@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import select
-import signal
 
 from sampan import errors
 from sampan.linux import processes
+from sampan.linux import signals as signal
 from sampan.runtime.commands.arguments import Arguments, Command, Option
 from sampan.runtime.commands.create import destroy
 from sampan.runtime.containers import Container, ContainerStore

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 
 from sampan import errors
+from sampan.linux import signals as signal
 from sampan.records import replace
 from sampan.runtime import spec as specification
 from sampan.runtime.command_line import log

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import select
-import signal
-import socket
 
 from sampan import errors
+from sampan.linux import signals as signal
+from sampan.linux import sockets as socket
 from sampan.records import replace
 from sampan.runtime.commands.arguments import Arguments
 from sampan.runtime.launch import Launched, Stdio

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 
 from sampan import errors
 from sampan.linux import files, mounts, processes
+from sampan.linux import sockets as socket
 from sampan.records import dataclass
 from sampan.runtime.confined import Root
 from sampan.runtime.gotext import go_error

@@ -6,8 +6,6 @@ ones refused (`InvalidArgument`), those not done yet refused by their name (`Uns
 
 from __future__ import annotations
 
-import json
-
 from sampan import errors
 from sampan.records import dataclass, field
 from sampan.runtime.spec.fields import Fields
@@ -17,6 +15,7 @@ from sampan.runtime.spec.mounts import Attributes, Mount, MountOptions, parse_mo
 from sampan.runtime.spec.process import Capabilities, Process, Rlimit, User, parse_process
 from sampan.runtime.spec.resources import Resources, parse_resources
 from sampan.runtime.version import OCI_VERSION
+from sampan.wire import jsontext
 
 __all__ = [
     "Attributes",
@@ -82,7 +81,7 @@ def load(bundle: str) -> Spec:
     if len(raw) > MAX_CONFIG:
         raise errors.InvalidArgument(f"{path} is larger than {MAX_CONFIG} bytes")
     try:
-        document = json.loads(raw)
+        document = jsontext.parse(raw)
     except (ValueError, RecursionError) as error:
         raise errors.InvalidArgument(f"{path} is not JSON: {error}") from None
     return parse(document)

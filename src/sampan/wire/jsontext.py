@@ -1,12 +1,17 @@
 """JSON without the `json` package: the same C scanner and encoder, without the import of `re` behind it.
 
-Owns decoding of the engine's answers and encoding of requests. For JSON that the user reads there is
+Owns JSON between processes: `parse` and `text` are `json.loads` and compact `json.dumps`; `decode` and
+`encode` are more tolerant, for what a command line passes on. For JSON that the user reads there is
 `wire.gojson`.
 """
 
 from __future__ import annotations
 
-from _json import encode_basestring, make_encoder, make_scanner
+from _json import encode_basestring, encode_basestring_ascii, make_encoder, make_scanner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 WHITESPACE = " \t\n\r"
 
@@ -23,7 +28,12 @@ class _Rules:
     memo: dict[str, str] = {}
 
 
+class _StrictRules(_Rules):
+    strict = True
+
+
 _scanner = make_scanner(_Rules())  # type: ignore[arg-type]
+_strict_scanner = make_scanner(_StrictRules())  # type: ignore[arg-type]
 
 
 def _scan(text: str) -> tuple[object, int]:
@@ -42,6 +52,27 @@ def _refuse(value: object) -> object:
 
 
 _encode = make_encoder(None, _refuse, encode_basestring, None, ":", ",", False, False, False)
+_encode_ascii = make_encoder(None, _refuse, encode_basestring_ascii, None, ":", ",", False, False, False)
+_encode_sorted = make_encoder(None, _refuse, encode_basestring_ascii, None, ":", ",", True, False, False)
+
+
+def parse(data: bytes | str) -> Any:
+    """One document in UTF-8. Raises ValueError, with json's own words."""
+    text = (data.decode() if isinstance(data, bytes) else data).strip(WHITESPACE)
+    try:
+        value, end = _strict_scanner(text, 0)
+        if end == len(text):
+            return value
+    except (StopIteration, SystemError):  # see `_scan`
+        pass
+    import json  # it tells what is wrong, and where
+
+    return json.loads(data)
+
+
+def text(value: object, *, sort_keys: bool = False) -> str:
+    """Compact JSON in ASCII."""
+    return "".join((_encode_sorted if sort_keys else _encode_ascii)(value, 0))
 
 
 def decode(data: bytes | str) -> object:
