@@ -8,7 +8,7 @@ So the garbage collector is off and its objects are frozen (gc.freeze, which is 
 with os._exit, and what is done between two forks is done by few objects: it would cost every shim a copy of
 their pages.
 
-Measured with ten containers at rest (CPython 3.11): 11 MB in the zygote, 1.5 MB private in each shim; a shim
+Measured with ten containers at rest (CPython 3.11): 8 MB in the zygote, 1.4 MB private in each shim; a shim
 is there 1 ms after the request.
 """
 
