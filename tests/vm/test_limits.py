@@ -17,7 +17,7 @@ import pytest
 from sampan.runtime.cgroups import Cgroup, open_cgroups
 from tests import busybox
 from tests.engines import EngineProcess, sampan_engine
-from tests.residue import assert_same_residue, residue
+from tests.residue import assert_same_residue, settled_residue
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("limits")]
 
@@ -71,7 +71,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineProcess]:
 @pytest.fixture
 def boat(engine: EngineProcess) -> Iterator[Boat]:
     """Each test leaves what it found, after its containers were removed by force."""
-    before = residue(engine)
+    before = settled_residue(engine)
     boat = Boat(engine)
     yield boat
     for container in boat.output("ps", "-aq").split():
