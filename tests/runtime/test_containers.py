@@ -378,6 +378,8 @@ def test_given_descriptors(bundle: Bundle) -> None:
 
     def change(config: dict[str, Any]) -> None:
         config["root"]["path"] = "/nonexistent"
+        [network] = [entry for entry in config["linux"]["namespaces"] if entry["type"] == "network"]
+        network["path"] = "/nonexistent"
         config["mounts"].append(
             {"destination": "/given", "type": "bind", "source": "/nonexistent", "options": ["bind", "ro"]}
         )

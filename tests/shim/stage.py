@@ -110,7 +110,7 @@ class Stage:
         directory.mkdir(mode=0o700)
         arguments = ["sh", "-c", command] if isinstance(command, str) else command
         config: dict[str, Any] = {
-            "ociVersion": "1.2.0",
+            "ociVersion": "1.3.0",
             "root": {"path": str(self.rootfs)},
             "process": process(arguments, terminal=terminal),
             "mounts": MOUNTS,

@@ -62,7 +62,7 @@ def build(
     """The whole of config.json. Raises InvalidArgument for values that are only looked at when starting."""
     process = _process(config, host_config, around)
     document: Document = {
-        "ociVersion": "1.2.0",
+        "ociVersion": "1.3.0",
         "root": {"path": "rootfs", "readonly": host_config.readonly_rootfs},
         "process": process,
         "mounts": ocimounts.build(host_config, points, around.files, around.init),

@@ -70,6 +70,9 @@ _FSCONFIG_SET_FLAG = 0
 _FSCONFIG_SET_STRING = 1
 _FSCONFIG_SET_FD = 5
 _FSCONFIG_CMD_CREATE = 6
+_FSCONFIG_CMD_RECONFIGURE = 7
+_FSPICK_CLOEXEC = 0x1
+_FSPICK_EMPTY_PATH = 0x8
 
 # include/uapi/linux/magic.h
 BPF_FS_MAGIC = 0xCAFE4A11
@@ -129,6 +132,18 @@ def fsconfig_create(fd: int) -> None:
     """Create the file system from the options set so far: fsconfig(2)."""
     if syscall(NUMBERS["fsconfig"], fd, _FSCONFIG_CMD_CREATE, None, None, 0) < 0:
         raise _context_error(fd, "fsconfig create")
+
+
+def fspick(fd: int) -> int:
+    """Begin to reconfigure the file system that `fd` (the root of a mount) is on: fspick(2)."""
+    flags = _FSPICK_CLOEXEC | _FSPICK_EMPTY_PATH
+    return checked(syscall(NUMBERS["fspick"], fd, b"", flags), "fspick")
+
+
+def fsconfig_reconfigure(fd: int) -> None:
+    """Give the file system picked by `fspick` the options set so far: fsconfig(2)."""
+    if syscall(NUMBERS["fsconfig"], fd, _FSCONFIG_CMD_RECONFIGURE, None, None, 0) < 0:
+        raise _context_error(fd, "fsconfig reconfigure")
 
 
 def _context_error(fd: int, operation: str) -> OSError:

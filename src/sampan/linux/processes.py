@@ -127,6 +127,11 @@ def pidfd_open(pid: int) -> int:
         raise OSError(error.errno, f"pidfd_open {pid}: {os.strerror(error.errno)}") from None
 
 
+def pidfd_getfd(pidfd: int, target: int) -> int:
+    """A copy of another process's descriptor: pidfd_getfd(2). Takes the right to trace that process."""
+    return checked(syscall(NUMBERS["pidfd_getfd"], pidfd, target, 0), f"pidfd_getfd {target}")
+
+
 def execveat(
     fd: int,
     argv: Sequence[str | bytes],

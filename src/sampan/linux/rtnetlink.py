@@ -49,6 +49,7 @@ VETH_INFO_PEER = 1
 
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 3, 4, 8
 IFA_F_NODAD = 0x02
+IFA_F_PERMANENT = 0x80
 
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
 RT_TABLE_MAIN = 254
@@ -91,6 +92,7 @@ class Address:
     address: str
     prefix_length: int
     scope: int
+    is_permanent: bool = True  # not by autoconfiguration, with an end
 
     @property
     def network(self) -> str:
@@ -186,6 +188,12 @@ class RouteSocket:
         body = _link_body(text(IFLA_IFNAME, name), up=True)
         self._netlink.change(RTM_NEWLINK, body, operation="set link up", path=name)
 
+    def move_link(self, index: int, namespace: int, name: str) -> None:
+        """Move a device into another network namespace (a descriptor), as `name`: "%d" becomes a number that
+        is free there. It arrives down and without addresses."""
+        body = _link_body(u32(IFLA_NET_NS_FD, namespace), text(IFLA_IFNAME, name), index=index)
+        self._netlink.change(RTM_NEWLINK, body, operation="move link", path=name)
+
     def set_hairpin(self, name: str) -> None:
         """Let a port of a bridge send a frame back by the port that it came in by."""
         port = nested(IFLA_INFO_SLAVE_DATA, attribute(IFLA_BRPORT_MODE, b"\1"))
@@ -279,9 +287,9 @@ def _broadcast(packed: bytes, length: int) -> bytes:
     return (int.from_bytes(packed, "big") | (1 << (32 - length)) - 1).to_bytes(4, "big")
 
 
-def _link_body(*parts: bytes, up: bool = False) -> bytes:
+def _link_body(*parts: bytes, up: bool = False, index: int = 0) -> bytes:
     flags = IFF_UP if up else 0
-    return _IFINFOMSG.pack(socket.AF_UNSPEC, 0, 0, flags, flags) + b"".join(parts)
+    return _IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, flags, flags) + b"".join(parts)
 
 
 def _optional(mac: str | None, mtu: int | None) -> list[bytes]:
@@ -314,11 +322,13 @@ def _parse_link(body: bytes) -> Link:
 
 
 def _parse_address(body: bytes) -> Address:
-    family, length, _flags, scope, index = _IFADDRMSG.unpack_from(body)
+    family, length, flags, scope, index = _IFADDRMSG.unpack_from(body)
     found = netlink.attributes(body[_IFADDRMSG.size :])
+    flags = _number(found.get(IFA_FLAGS)) or flags  # the newer one has room for more than eight
     # On a point-to-point device IFA_ADDRESS is the other end's; IPv6 often has no IFA_LOCAL.
     packed = found.get(IFA_LOCAL) or found[IFA_ADDRESS]
-    return Address(index, socket.inet_ntop(family, packed), length, scope)
+    address = socket.inet_ntop(family, packed)
+    return Address(index, address, length, scope, bool(flags & IFA_F_PERMANENT))
 
 
 def _parse_route(body: bytes) -> Route:

@@ -17,6 +17,7 @@ import errno
 import functools
 import os
 import struct
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from sampan import errors
@@ -31,7 +32,9 @@ FILTER_FLAGS = {
     "SECCOMP_FILTER_FLAG_NEW_LISTENER": 0x08,
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 0x20,
 }
-_NEW_LISTENER = FILTER_FLAGS["SECCOMP_FILTER_FLAG_NEW_LISTENER"]
+NEW_LISTENER = FILTER_FLAGS["SECCOMP_FILTER_FLAG_NEW_LISTENER"]
+# Those that a profile may name: a listener comes from its rules.
+PROFILE_FLAGS = tuple(name for name, flag in FILTER_FLAGS.items() if flag != NEW_LISTENER)
 _SECCOMP_SET_MODE_FILTER = 1
 
 # An action is a kernel's SECCOMP_RET_* value; those of the second table carry a number in the lower half.
@@ -45,12 +48,13 @@ _ACTIONS = {
     "SCMP_ACT_ALLOW": 0x7FFF0000,
 }
 _NUMBERED_ACTIONS = {"SCMP_ACT_ERRNO": 0x00050000, "SCMP_ACT_TRACE": 0x7FF00000}
+ACTIONS = frozenset((*_ACTIONS, *_NUMBERED_ACTIONS))
 _ERRNO_ENOSYS = _NUMBERED_ACTIONS["SCMP_ACT_ERRNO"] | errno.ENOSYS
 _NOTIFY = _ACTIONS["SCMP_ACT_NOTIFY"]
 _ACTION_MASK = 0xFFFF0000
 
 # enum scmp_compare of libseccomp's seccomp.h
-_OPERATORS = {
+OPERATORS = {
     "SCMP_CMP_NE": 1,
     "SCMP_CMP_LT": 2,
     "SCMP_CMP_LE": 3,
@@ -60,6 +64,26 @@ _OPERATORS = {
     "SCMP_CMP_MASKED_EQ": 7,
 }
 _MAX_ARGUMENTS = 6
+
+# The specification's; which of them a filter can be made for is up to the libseccomp that is installed.
+ARCHITECTURES = tuple(
+    f"SCMP_ARCH_{name}"
+    for name in (
+        *("AARCH64", "ARM", "LOONGARCH64", "M68K", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64"),
+        *("MIPSEL64N32", "PARISC", "PARISC64", "PPC", "PPC64", "PPC64LE", "RISCV64", "S390", "S390X"),
+        *("SH", "SHEB", "X32", "X86", "X86_64"),
+    )
+)
+
+# What `compile_filter` makes of a profile, as a number that grows when that changes: programs are kept on
+# disk.
+GENERATION = 1
+
+_LIBRARY = "libseccomp.so.2"
+_LIBRARY_FOLDERS = (
+    f"/usr/lib/{getattr(sys.implementation, '_multiarch', '')}",
+    *("/usr/lib64", "/usr/lib", "/usr/local/lib", "/lib"),
+)
 
 _INSTRUCTION = struct.Struct("=HBBI")  # struct sock_filter: code, jump if true, jump if false, operand
 _MAX_INSTRUCTIONS = 4096  # BPF_MAXINSNS
@@ -136,12 +160,25 @@ def load_filter(program: bytes, flags: int = 0) -> int:
         raise OSError(errno.EINVAL, f"seccomp: not a program: {len(program)} bytes")
     argument = ctypes.byref(_Program(len(program) // _INSTRUCTION.size, program))
     result = checked(syscall(NUMBERS["seccomp"], _SECCOMP_SET_MODE_FILTER, flags, argument), "seccomp")
-    if result > 0 and not flags & _NEW_LISTENER:  # SECCOMP_FILTER_FLAG_TSYNC
+    if result > 0 and not flags & NEW_LISTENER:  # SECCOMP_FILTER_FLAG_TSYNC
         raise OSError(errno.EBUSY, f"seccomp: thread {result} cannot take over the filter")
     return result
 
 
 # --- Reading a profile
+
+
+def library_identity() -> list[int]:
+    """What tells the installed libseccomp from another version of it, without loading it: two times and a
+    size. Empty if it is at none of the usual places.
+    """
+    for folder in _LIBRARY_FOLDERS:
+        try:
+            found = os.stat(f"{folder}/{_LIBRARY}")
+        except OSError:
+            continue
+        return [found.st_mtime_ns, found.st_ctime_ns, found.st_size]
+    return []
 
 
 def parse_profile(profile: Mapping[str, object]) -> Profile:
@@ -151,12 +188,19 @@ def parse_profile(profile: Mapping[str, object]) -> Profile:
         raise _invalid("SCMP_ACT_NOTIFY cannot be used as default action")
     rules = tuple(_rule(entry) for entry in _objects(profile, "syscalls"))
     notified = [name for rule in rules if rule.action == _NOTIFY for name in rule.names]
-    if notified and not profile.get("listenerPath"):
-        raise _invalid("SCMP_ACT_NOTIFY needs a listenerPath")
+    path, metadata = (_text(profile, key) for key in ("listenerPath", "listenerMetadata"))
+    if notified and not path:
+        raise _invalid("SCMP_ACT_NOTIFY is used, but listenerPath is not set")
+    if metadata and not path:
+        raise _invalid("listenerMetadata must not be set without listenerPath")
     if "write" in notified:
         # The descriptor of the listener could not be sent any more.
         raise _invalid("SCMP_ACT_NOTIFY cannot be used for the write syscall")
-    return Profile(default, _strings(profile, "architectures"), rules)
+    architectures = _strings(profile, "architectures")
+    for name in architectures:
+        if name not in ARCHITECTURES and name != "SCMP_ARCH_NATIVE":
+            raise _invalid(f"architectures: {name} is not known")
+    return Profile(default, architectures, rules)
 
 
 def _rule(entry: Mapping[str, object]) -> Rule:
@@ -169,11 +213,14 @@ def _rule(entry: Mapping[str, object]) -> Rule:
 
 def _condition(argument: Mapping[str, object]) -> Condition:
     operator = argument.get("op")
-    if not isinstance(operator, str) or operator not in _OPERATORS:
+    if not isinstance(operator, str) or operator not in OPERATORS:
         raise _invalid(f"syscalls: args: unknown op {operator!r}")
+    for key in ("index", "value"):
+        if argument.get(key) is None:
+            raise _invalid(f"syscalls: args: {key} is required")
     index = _number(argument, "index", _MAX_ARGUMENTS - 1)
     value, value_two = (_number(argument, key, 2**64 - 1) for key in ("value", "valueTwo"))
-    return Condition(index, _OPERATORS[operator], value, value_two)
+    return Condition(index, OPERATORS[operator], value, value_two)
 
 
 def _action(name: object, number: object, field: str) -> int:
@@ -210,8 +257,19 @@ def _strings(document: Mapping[str, object], key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _text(document: Mapping[str, object], key: str) -> str:
+    value = document.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or "\0" in value:
+        raise _invalid(f"{key} must be a string without NUL")
+    return value
+
+
 def _number(document: Mapping[str, object], key: str, highest: int) -> int:
-    value = document.get(key, 0)
+    value = document.get(key)
+    if value is None:
+        return 0
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= highest:
         raise _invalid(f"syscalls: args: {key} must be a number from 0 to {highest}")
     return value
@@ -302,9 +360,9 @@ _BINARY_TREE = 2
 @functools.cache
 def _load_library() -> ctypes.CDLL:
     try:
-        library = ctypes.CDLL("libseccomp.so.2")
+        library = ctypes.CDLL(_LIBRARY)
     except OSError as error:
-        raise errors.SampanError(f"a seccomp profile needs libseccomp (libseccomp.so.2): {error}") from error
+        raise errors.SampanError(f"a seccomp profile needs libseccomp ({_LIBRARY}): {error}") from error
     uint32, number, text, context = ctypes.c_uint32, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p
     signatures: dict[str, tuple[object, Sequence[type]]] = {
         "seccomp_init": (context, (uint32,)),

@@ -20,6 +20,8 @@ Meanwhile the parent reads:
     Warned     something was not done that need not fail
     Console    with a descriptor: the master of the container's terminal
     Mounted    the mounts are made, the root is not yet changed
+    Listening  with a descriptor: a pipe to read from when a seccomp listener has been taken over
+    Listener   the number of that listener: only with a seccomp filter that asks an agent
     Ready      all is done; the process waits at the gate, or is about to execute the program
     Failed     the last message: why the container cannot start
 
@@ -31,6 +33,7 @@ then), or that the program could not be loaded, which it has told on its own std
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Sequence
 
 from sampan.linux import sockets as socket
@@ -69,6 +72,16 @@ class Mounted:
 
 
 @dataclass(frozen=True, slots=True)
+class Listening:
+    release: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     pass
 
@@ -79,7 +92,7 @@ class Failed:
     exit_code: int
 
 
-Message = Warned | Console | Mounted | Ready | Failed
+Message = Warned | Console | Mounted | Listening | Listener | Ready | Failed
 
 
 class Abandoned(Exception):
@@ -118,6 +131,10 @@ class ParentChannel:
             return Mounted()
         if kind == "ready":
             return Ready()
+        if kind == "listening":
+            return Listening(descriptors[0])
+        if kind == "listener":
+            return Listener(values[0])
         return Failed(values[0], values[1])
 
     def close(self) -> None:
@@ -157,6 +174,13 @@ class ChildChannel:
 
     def mounted(self) -> None:
         self._send(["mounted"])
+
+    def listening(self, release: int) -> None:
+        self._send(["listening"], [release])
+
+    def listener(self, number: int) -> None:
+        """By write(2), the one call that a seccomp filter never sends to an agent."""
+        os.write(self._socket.fileno(), b'["listener",%d]' % number)
 
     def ready(self) -> None:
         try:

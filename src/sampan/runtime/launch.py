@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from sampan import errors
-from sampan.linux import processes
+from sampan.linux import processes, seccomp
 from sampan.records import dataclass, field, replace
 from sampan.runtime import executor, hooks, idmaps, plan, seccomp_cache
 from sampan.runtime.cgroups import Cgroup
@@ -29,6 +29,10 @@ from sampan.runtime.spec.mounts import clean_path
 from sampan.runtime.state import State
 
 __all__ = ["Descriptors", "Launched", "Options", "Stdio", "launch", "launch_exec", "seccomp_filter"]
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.runtime.resctrl import ResctrlGroup
 
 # Namespaces that clone3 makes. Those of cgroups and time are made by the new process: see their operations.
 _CLONED = ("user", "pid", "network", "mount", "ipc", "uts")
@@ -100,6 +104,7 @@ def launch(
     Raises StartFailed, and then nothing is left: no process, no cgroup.
     """
     bundle = os.path.abspath(bundle)
+    check_host(spec)
     state = State(container_id, "creating", 0, bundle, spec.annotations, spec.oci_version)
     compiled = compiled or seccomp_filter(spec, options.seccomp_cache)
     choices = plan.Choices(user, tuple(groups), options.preserve_fds, compiled)
@@ -118,9 +123,11 @@ def launch(
         context.mount_sources = {clean_path(path): fd for path, fd in descriptors.mounts.items()}
         context.namespaces = _open_namespaces(spec, descriptors, stack)
         context.stdio, context.preserve_fds = _streams(stdio), options.preserve_fds
+        context.opened = _id_mapped_sources(spec, context, stack)
+        group = _resctrl_group(spec, container_id, stack)
         new.prepare_cgroup(spec.linux.resources)
         new.clone(operations, _clone_flags(spec, context.namespaces), context.namespaces.get("pid"))
-        launched = _accompany(new, spec, state, prepare)
+        launched = _accompany(new, spec, state, prepare, group, choices.filter)
         if gate is None:
             running = replace(state, pid=new.pid, status="running").to_json()
             hooks.run("poststart", spec.hooks.poststart, running)
@@ -128,7 +135,14 @@ def launch(
         return launched
 
 
-def _accompany(new: NewProcess, spec: Spec, state: State, prepare: Callable[[int], None] | None) -> Launched:
+def _accompany(
+    new: NewProcess,
+    spec: Spec,
+    state: State,
+    prepare: Callable[[int], None] | None,
+    group: ResctrlGroup | None,
+    compiled: plan.Filter | None,
+) -> Launched:
     """Do the parent's part, in the order of the stages, while the new process does its own."""
     if spec.linux.is_new("user"):
         idmaps.write(new.pid, spec.linux.uid_mappings, spec.linux.gid_mappings)
@@ -136,9 +150,58 @@ def _accompany(new: NewProcess, spec: Spec, state: State, prepare: Callable[[int
     _adjust_oom_score(new.pid, spec.process)
     if prepare is not None:
         _call(prepare, new.pid)
+    if spec.linux.net_devices:
+        from sampan.runtime import netdevices  # rare
+
+        netdevices.move(new.pid, spec.linux.net_devices)
     new.announce(Stage.PREPARED)
+    if group is not None:
+        group.add(new.pid)
     new.enter_cgroup(spec.linux.resources)
-    return new.follow(lambda: _run_runtime_hooks(spec, replace(state, pid=new.pid)))
+    state = replace(state, pid=new.pid)
+    return new.follow(lambda: _run_runtime_hooks(spec, state), _listener_sender(compiled, new.pid, state))
+
+
+def _listener_sender(compiled: plan.Filter | None, pid: int, state: State) -> Callable[[int], None] | None:
+    if compiled is None or compiled.listener is None:
+        return None
+    from sampan.runtime import seccomp_agent  # rare
+
+    agent = compiled.listener
+    return lambda listener: seccomp_agent.send_listener(agent, listener, pid, state)
+
+
+def check_host(spec: Spec) -> None:
+    """Refuse what this host cannot do, before anything is made. Raises InvalidArgument."""
+    process = spec.process
+    labelled = process is not None and (process.selinux_label or process.apparmor_profile)
+    if labelled or spec.linux.mount_label:
+        from sampan.runtime import security_modules  # rare
+
+        security_modules.check(spec)
+
+
+def _id_mapped_sources(spec: Spec, context: Context, stack: ExitStack) -> dict[int, int]:
+    if not any(mount.is_id_mapped for mount in spec.mounts):
+        return {}
+    from sampan.runtime import idmapped  # rare
+
+    return idmapped.open_sources(
+        spec, context.bundle, context.mount_sources, context.namespaces.get("user"), stack
+    )
+
+
+def _resctrl_group(spec: Spec, container_id: str, stack: ExitStack) -> ResctrlGroup | None:
+    """The container's group in resctrl, made now, and removed again if the start fails."""
+    wanted = spec.linux.intel_rdt
+    if wanted is None:
+        return None
+    from sampan.runtime import resctrl  # rare
+
+    group = resctrl.ResctrlGroup(resctrl.find_resctrl(), wanted, container_id)
+    stack.push(lambda kind, *_: group.undo() if kind is not None else None)
+    group.prepare()
+    return group
 
 
 def launch_exec(
@@ -151,14 +214,19 @@ def launch_exec(
     stdio: Stdio | None = None,
     user: str | None = None,
     groups: Sequence[str] = (),
+    state: State | None = None,
     options: Options = Options(),
 ) -> Launched:
     """Start a further process in a running container.
 
     `container` is the pid of its first process, which must not be reused meanwhile: the caller is its parent,
-    or has looked. `compiled` is the seccomp filter to load. Raises StartFailed, or Conflict if the container
-    has ended.
+    or has looked. `compiled` is the seccomp filter to load; one with a listener needs the container's
+    `state`. Raises StartFailed, or Conflict if the container has ended.
     """
+    if process.selinux_label or process.apparmor_profile:
+        from sampan.runtime import security_modules  # rare
+
+        security_modules.check_process(process)
     choices = plan.Choices(user, tuple(groups), options.preserve_fds, compiled)
     operations = plan.plan_exec(joinable, process, choices)
     with ExitStack() as stack:
@@ -175,7 +243,11 @@ def launch_exec(
             raise errors.Conflict("cannot exec in a stopped container") from None
         _adjust_oom_score(new.pid, process)
         new.enter_cgroup(None)
-        launched = new.follow(None)
+        if compiled is not None and compiled.listener is not None:
+            assert state is not None
+            launched = new.follow(None, _listener_sender(compiled, new.pid, state))
+        else:
+            launched = new.follow(None)
         new.succeeded()
         return launched
 
@@ -217,7 +289,13 @@ def seccomp_filter(spec: Spec, directory: str = seccomp_cache.DIRECTORY) -> plan
         program = seccomp_cache.cached_filter(profile, directory, key=key)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise errors.InvalidArgument(f"config.json: linux.seccomp: {error}") from error
-    return plan.Filter(program, seccomp_cache.filter_flags(profile), key)
+    flags = seccomp_cache.filter_flags(profile)
+    path = profile.get("listenerPath")
+    if not (path and seccomp_cache.notifies(profile)):
+        return plan.Filter(program, flags, key)
+    metadata = profile.get("listenerMetadata") or ""
+    listener = plan.Listener(str(path), str(metadata))
+    return plan.Filter(program, flags | seccomp.NEW_LISTENER, key, listener)
 
 
 def _streams(stdio: Stdio | None) -> tuple[int, int, int] | None:
@@ -244,6 +322,11 @@ def _open_namespaces(spec: Spec, given: Descriptors, stack: ExitStack) -> dict[s
     for kind in opened:
         if kind not in spec.linux.namespaces:
             raise errors.InvalidArgument(f"a {kind} namespace is given, but linux.namespaces has none")
+        if spec.linux.is_new(kind):
+            # The plan comes from the specification alone: it would neither join this one nor make one.
+            raise errors.InvalidArgument(
+                f"a {kind} namespace is given, but the one in linux.namespaces has no path: it is to be new"
+            )
     for kind, path in spec.linux.namespaces.items():
         if path is None or kind in opened:
             continue

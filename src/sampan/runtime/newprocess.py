@@ -58,6 +58,7 @@ class NewProcess:
         self._sibling = sibling
         self._misborn = False
         self._console: int | None = None
+        self._release = -1
         self._done = False
         parent_end, self._child_end = channel.open_channel()
         self._channel = channel.ParentChannel(parent_end)
@@ -175,7 +176,11 @@ class NewProcess:
                 f"error setting cgroup config for procHooks process: {error.message}"
             ) from error
 
-    def follow(self, run_hooks: Callable[[], None] | None) -> Launched:
+    def follow(
+        self,
+        run_hooks: Callable[[], None] | None,
+        send_listener: Callable[[int], None] | None = None,
+    ) -> Launched:
         """Take part in the conversation until the program runs, or the process waits at its gate."""
         warnings: list[str] = []
         ready = False
@@ -191,6 +196,10 @@ class NewProcess:
                 if run_hooks is not None:
                     run_hooks()
                 self.announce(Stage.HOOKED)
+            elif isinstance(message, channel.Listening):
+                self._release = message.release
+            elif isinstance(message, channel.Listener):
+                self._take_listener(message.number, send_listener)
             elif isinstance(message, channel.Ready):
                 ready = True
             else:
@@ -198,6 +207,21 @@ class NewProcess:
         if not ready:
             raise self._died()
         return Launched(self.pid, self._pidfd, self._console, tuple(warnings))
+
+    def _take_listener(self, number: int, send: Callable[[int], None] | None) -> None:
+        """Hand the listener of the process's seccomp filter to the agent, and let the process go on."""
+        try:
+            listener = processes.pidfd_getfd(self._pidfd, number)
+        except OSError as error:
+            raise start_failed(f"cannot take the seccomp listener: {go_error(error)}") from error
+        try:
+            if send is not None:
+                send(listener)
+        finally:
+            os.close(listener)
+        os.read(self._release, 1 << 20)  # it waits until there is room in the pipe
+        os.close(self._release)
+        self._release = -1
 
     def _died(self) -> errors.StartFailed:
         """The process has gone without a word."""
@@ -218,6 +242,8 @@ class NewProcess:
 
     def _leave(self) -> None:
         self._close_entrances()
+        if self._release >= 0:
+            os.close(self._release)
         self._channel.close()
         self._child_end.close()
         if self._done:
@@ -289,7 +315,7 @@ def _let_go(context: Context) -> None:
     context.null = open_null()  # in the new mount namespace: it is to be mounted there
     kept = {context.channel.fileno(), context.null, context.container}
     kept.update(context.stdio or (), context.entrances or ())
-    kept.update(context.mount_sources.values(), context.namespaces.values())
+    kept.update(context.mount_sources.values(), context.namespaces.values(), context.opened.values())
     kept.update(fd for fd in (context.rootfs, context.gate) if fd is not None)
     kept.update(range(3 + context.preserve_fds))
     _close_all_but(kept)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 
 from sampan import errors
 from sampan.linux import mounts as linux_mounts
-from sampan.records import dataclass
+from sampan.records import dataclass, replace
 from sampan.runtime.cgroups import CgroupView
 from sampan.runtime.channel import Stage
 from sampan.runtime.operations import (
@@ -70,6 +70,19 @@ _COVERABLE = frozenset(
 )
 
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.runtime.spec.memory_policy import MemoryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who answers for a filter that notifies: the agent's socket, and what it is told."""
+
+    path: str
+    metadata: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """A compiled seccomp filter, the flags to load it with, and its name in the cache, if it is there."""
@@ -77,6 +90,7 @@ class Filter:
     program: bytes
     flags: int
     key: str = ""
+    listener: Listener | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +99,12 @@ class Joinable:
 
     namespaces: tuple[str, ...]
     personality: int | None = None
+    memory_policy: MemoryPolicy | None = None
 
     @classmethod
     def of(cls, spec: Spec) -> Joinable:
-        return cls(tuple(spec.linux.namespaces), spec.linux.personality)
+        linux = spec.linux
+        return cls(tuple(linux.namespaces), linux.personality, linux.memory_policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +142,9 @@ def plan_container(spec: Spec, state: State, view: CgroupView, choices: Choices)
     if hooks.prestart or hooks.create_runtime:
         operations.append(barriers.AwaitRuntimeHooks())
     if hooks.create_container:
-        operations.append(barriers.RunHooks("createContainer", hooks.create_container, state))
+        operations.append(
+            barriers.RunHooks("createContainer", hooks.create_container, state, spec.process.env)
+        )
     operations += [masks.VerifyMounts(), rootfs.PivotRoot()]
     propagation = spec.linux.rootfs_propagation
     if propagation is not None and propagation[0] in (linux_mounts.MS_SHARED, linux_mounts.MS_UNBINDABLE):
@@ -135,16 +153,23 @@ def plan_container(spec: Spec, state: State, view: CgroupView, choices: Choices)
         operations.append(rootfs.MakeRootReadOnly())
     if spec.linux.personality is not None:
         operations.append(process.SetPersonality(spec.linux.personality))
-    start_hooks = (
-        [barriers.RunHooks("startContainer", hooks.start_container, state)] if hooks.start_container else []
-    )
+    operations += _memory_policy(spec.linux.memory_policy)
+    start_hooks: list[Operation] = []
+    if hooks.start_container:
+        created = replace(state, status="created")
+        start_hooks.append(
+            barriers.RunHooks("startContainer", hooks.start_container, created, spec.process.env)
+        )
     return (*operations, *_become(spec.process, choices, start_hooks, create_cwd=True))
 
 
 def plan_exec(container: Joinable, program: Process, choices: Choices) -> tuple[Operation, ...]:
     """What a further process in a running container does."""
+    affinity = program.exec_cpu_affinity
     operations: list[Operation] = [
+        *_cpu_affinity(affinity.initial if affinity else ()),
         barriers.EnterCgroup(),
+        *_cpu_affinity(affinity.final if affinity else ()),
         namespaces.NewSessionKeyring(None),
         namespaces.EnterContainer(tuple(kind for kind in container.namespaces if kind != "pid")),
     ]
@@ -152,7 +177,52 @@ def plan_exec(container: Joinable, program: Process, choices: Choices) -> tuple[
         operations.append(console.OpenConsole(program.console_size, bind=False))
     if container.personality is not None:
         operations.append(process.SetPersonality(container.personality))
+    if program.apparmor_profile or program.selinux_label:
+        operations.append(namespaces.OpenProcfs())
+    operations += _memory_policy(container.memory_policy)
     return (*operations, *_become(program, choices))
+
+
+def _cpu_affinity(cpus: tuple[int, ...]) -> list[Operation]:
+    if not cpus:
+        return []
+    from sampan.runtime.operations import scheduling  # rare
+
+    return [scheduling.SetCpuAffinity(cpus)]
+
+
+def _memory_policy(policy: MemoryPolicy | None) -> list[Operation]:
+    if policy is None:
+        return []
+    from sampan.runtime.operations import scheduling  # rare
+
+    return [scheduling.SetMemoryPolicy(policy)]
+
+
+def _scheduling(program: Process) -> list[Operation]:
+    if program.scheduler is None and program.io_priority is None:
+        return []
+    from sampan.runtime.operations import scheduling  # rare
+
+    operations: list[Operation] = []
+    if program.scheduler is not None:
+        operations.append(scheduling.SetScheduler(program.scheduler))
+    if program.io_priority is not None:
+        operations.append(scheduling.SetIoPriority(program.io_priority))
+    return operations
+
+
+def _labels(program: Process) -> list[Operation]:
+    if not (program.apparmor_profile or program.selinux_label):
+        return []
+    from sampan.runtime.operations import labels  # rare
+
+    operations: list[Operation] = []
+    if program.apparmor_profile:
+        operations.append(labels.ChangeProfileOnExec(program.apparmor_profile))
+    if program.selinux_label:
+        operations.append(labels.SetExecLabel(program.selinux_label))
+    return operations
 
 
 def _begin(spec: Spec, container_id: str) -> list[Operation]:
@@ -167,7 +237,11 @@ def _begin(spec: Spec, container_id: str) -> list[Operation]:
     if propagation is None or propagation[0] == linux_mounts.MS_UNBINDABLE:
         propagation = (linux_mounts.MS_SLAVE, True)
     operations.append(rootfs.PrepareNamespace(*propagation))
-    binds = tuple((number, mount) for number, mount in enumerate(spec.mounts) if mount.options.bind)
+    binds = tuple(
+        (number, mount)
+        for number, mount in enumerate(spec.mounts)
+        if mount.options.bind and not mount.options.remount
+    )
     if binds:
         operations.append(OpenSources(binds))
     operations.append(rootfs.AttachRootfs(spec.root.path))
@@ -177,7 +251,9 @@ def _begin(spec: Spec, container_id: str) -> list[Operation]:
             operations.append(barriers.Await(Stage.MAPPED))
         operations.append(namespaces.BecomeNamespaceRoot())
     operations.append(namespaces.NewSessionKeyring(container_id))
-    if linux.sysctl or spec.domainname or linux.time_offsets:
+    program = spec.process
+    labelled = program is not None and bool(program.apparmor_profile or program.selinux_label)
+    if linux.sysctl or spec.domainname or linux.is_new("time") or labelled:
         operations.append(namespaces.OpenProcfs())
     if linux.is_new("time"):
         operations.append(namespaces.NewTimeNamespace(linux.time_offsets))
@@ -204,7 +280,7 @@ def _mounts(spec: Spec, view: CgroupView) -> tuple[list[Operation], list[Operati
             operation = BindMount(mount, number, stays_shared)
         else:
             _check_below_proc(mount)
-            operation = MountFilesystem(mount)
+            operation = MountFilesystem(mount, spec.linux.mount_label)
         if is_cgroup or _related(mount.destination, late_paths):
             late.append(operation)
             late_paths.append(mount.destination)
@@ -288,22 +364,31 @@ def _become(
     operations: list[Operation] = [
         process.ConnectStreams(),
         *([process.SetRlimits(program.rlimits)] if program.rlimits else []),
+        *_scheduling(program),
         process.ResolveUser(program.user, choices.user, choices.groups, "HOME" not in environment),
         process.OwnStreams(),
         process.EnterDirectory(program.cwd, create_cwd),
         *([process.SetNoNewPrivileges()] if program.no_new_privileges else []),
+        *_labels(program),
         process.DropPrivileges(capabilities),
         process.FindProgram(program.args[0], environment.get("PATH", "")),
-        barriers.PassGate(),
     ]
     if choices.preserve_fds:
         operations.append(process.KeepDescriptors(choices.preserve_fds))
-    loading: list[Operation] = []
-    if choices.filter is not None:
-        loading.append(process.LoadSeccomp(choices.filter.program, choices.filter.flags))
     giving_up = process.SetCapabilities(capabilities)
-    if program.no_new_privileges:
-        operations += [giving_up, *start_hooks, *loading]
+    filtered = choices.filter
+    if filtered is not None and filtered.listener is not None:
+        # The parent, which takes the listener, is gone once the gate is passed.
+        from sampan.runtime.operations import listener  # rare
+
+        loading: Operation = listener.LoadNotifyingSeccomp(filtered.program, filtered.flags)
+        last = [giving_up, loading] if program.no_new_privileges else [loading, giving_up]
+        operations += [*last, barriers.PassGate(), *start_hooks]
     else:
-        operations += [*loading, giving_up, *start_hooks]
+        operations.append(barriers.PassGate())
+        filtering = [] if filtered is None else [process.LoadSeccomp(filtered.program, filtered.flags)]
+        if program.no_new_privileges:
+            operations += [giving_up, *start_hooks, *filtering]
+        else:
+            operations += [*filtering, giving_up, *start_hooks]
     return [*operations, process.Execute(program.args, program.env)]

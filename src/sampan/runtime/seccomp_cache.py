@@ -1,7 +1,8 @@
 """Compiled seccomp filters on disk: compiling Docker's profile takes 3-15 ms, reading the result 0.1.
 
-A filter is found by the hash of its profile, the machine and the kernel release (a new kernel may know more
-system calls). The folder belongs to root alone: who can write there decides what containers may do.
+A filter is found by the hash of its profile, the machine, the kernel release (a new kernel may know more
+system calls), libseccomp and us, who compile it. The folder belongs to root alone: who can write there
+decides what containers may do.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 
+import sampan
 from sampan import errors
 from sampan.linux import seccomp
 from sampan.wire import jsontext
@@ -18,33 +20,43 @@ DIRECTORY = "/run/sampan-runtime/seccomp"
 # The greatest program that seccomp(2) takes is BPF_MAXINSNS instructions of 8 bytes.
 _MAX_PROGRAM = 4096 * 8
 
-_FLAGS = {
-    "SECCOMP_FILTER_FLAG_TSYNC": 1,
-    "SECCOMP_FILTER_FLAG_LOG": 2,
-    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
-    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
-}
+# What the parser takes beside a profile's rules, which a cached program says nothing of.
+_TSYNC = seccomp.FILTER_FLAGS["SECCOMP_FILTER_FLAG_TSYNC"]
+_WAIT_KILLABLE = seccomp.FILTER_FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
 
 
 def filter_flags(profile: dict[str, object]) -> int:
     """`flags` of a profile, for seccomp(2)."""
-    names = profile.get("flags") or []
+    names = profile.get("flags")
+    if names is None:
+        return 0
     if not isinstance(names, list):
         raise errors.InvalidArgument("config.json: linux.seccomp.flags must be an array")
     flags = 0
     for name in names:
-        if name not in _FLAGS:
+        if name not in seccomp.PROFILE_FLAGS:
             raise errors.InvalidArgument(f'config.json: linux.seccomp.flags: "{name}" is not known')
-        flags |= _FLAGS[name]
+        flags |= seccomp.FILTER_FLAGS[name]
     # TSYNC is for the threads of a process; ours has one, and with the flag a failure would look like a
-    # success.
-    return flags & ~_FLAGS["SECCOMP_FILTER_FLAG_TSYNC"]
+    # success. WAIT_KILLABLE_RECV is about an agent's answers, and an error without a listener (seccomp(2)).
+    if not notifies(profile):
+        flags &= ~_WAIT_KILLABLE
+    return flags & ~_TSYNC
+
+
+def notifies(profile: dict[str, object]) -> bool:
+    """Whether a profile sends anything to an agent."""
+    rules = profile.get("syscalls")
+    return isinstance(rules, list) and any(
+        isinstance(rule, dict) and rule.get("action") == "SCMP_ACT_NOTIFY" for rule in rules
+    )
 
 
 def key_of(profile: dict[str, object]) -> str:
-    """The name under which the program of a profile is kept."""
+    """The name under which the program of a profile is kept: what it was made of, by what, and for what."""
     host = os.uname()
-    key = jsontext.text([host.machine, host.release, profile], sort_keys=True)
+    compiler = [sampan.__version__, seccomp.GENERATION, seccomp.library_identity()]
+    key = jsontext.text([host.machine, host.release, compiler, profile], sort_keys=True)
     return _sha256(key.encode())
 
 

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-OCI_VERSION = "1.2.0"
+OCI_VERSION = "1.3.0"

@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 
 from sampan import errors
+from sampan.linux.seccomp import NEW_LISTENER
 from sampan.records import replace
 from sampan.runtime import hooks, seccomp_cache
 from sampan.runtime.cgroups import Cgroup, Hierarchy, open_cgroups
@@ -74,15 +75,20 @@ class Container:
 
     def start_exec(self, init: int, request: protocol.Exec, process: int, stdio: Stdio | None) -> Launched:
         """Launch the process that the file `process` describes in this container; its first one is `init`."""
+        compiled, state = self._filter(), None
+        if compiled is not None and compiled.listener is not None:
+            spec = _load(self._directory)
+            state = State(self._id, "running", init, self._directory, spec.annotations, spec.oci_version)
         return launch_exec(
             init,
             _with_console(_read_process(process), request),
             joinable=Joinable(self._facts.namespaces, self._facts.personality),
-            compiled=self._filter(),
+            compiled=compiled,
             cgroup=_cgroup(self._facts.cgroup_path),
             stdio=stdio,
             user=request.user,
             groups=request.groups,
+            state=state,
             options=_SIBLING,
         )
 
@@ -90,8 +96,8 @@ class Container:
         if self._facts.filter is None:
             return None
         key, flags = self._facts.filter
-        program = seccomp_cache.find(key)
-        # Somebody may have emptied the cache.
+        program = None if flags & NEW_LISTENER else seccomp_cache.find(key)
+        # Somebody may have emptied the cache, or there is an agent, whom only config.json knows.
         return seccomp_filter(_load(self._directory)) if program is None else Filter(program, flags, key)
 
     def end_rest(self) -> None:

@@ -133,6 +133,10 @@ def destroy(store: ContainerStore, container: Container) -> None:
     # Without a pid namespace of its own the container may have left processes behind.
     cgroup.kill()
     cgroup.delete()
+    if loaded.linux.intel_rdt is not None:
+        from sampan.runtime import resctrl  # rare
+
+        resctrl.ResctrlGroup(resctrl.find_resctrl(), loaded.linux.intel_rdt, container.id).remove()
     state = container.state("stopped").to_json()
     for problem in hooks.run_all(loaded.hooks.poststop, state):
         print(f"error running poststop hook: {problem}", file=sys.stderr)

@@ -45,6 +45,7 @@ def run(arguments: Arguments) -> int:
         stdio=streams.own_stdio(process),
         user=arguments.text("user") or None,
         groups=arguments.all("additional-gids"),
+        state=container.state(status),
         options=create.options(arguments),
     )
     for warning in launched.warnings:

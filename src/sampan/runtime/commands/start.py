@@ -34,7 +34,12 @@ def run(arguments: Arguments) -> int:
         os.write(gate, b"0")
     finally:
         os.close(gate)
-    hooks.run("poststart", container.spec().hooks.poststart, container.state("running").to_json())
+    try:
+        hooks.run("poststart", container.spec().hooks.poststart, container.state("running").to_json())
+    except errors.StartFailed:
+        # The specification: then the container has to be stopped.
+        container.cgroup().kill()
+        raise
     return 0
 
 

@@ -83,13 +83,15 @@ class RunHooks:
     kind: str
     hooks: tuple[Hook, ...]
     state: State
+    env: tuple[str, ...] = ()  # for hooks that have none of their own, as in runc: the program's
 
     def describe(self) -> str:
         return f"run {len(self.hooks)} {self.kind} hooks"
 
     def execute(self, context: Context) -> None:
         # Inside, the process is known by its pid in the container.
-        hooks.run(self.kind, self.hooks, replace(self.state, pid=os.getpid()).to_json())
+        state = replace(self.state, pid=os.getpid()).to_json()
+        hooks.run(self.kind, self.hooks, state, dict(entry.partition("=")[::2] for entry in self.env))
 
 
 @dataclass(frozen=True, slots=True)

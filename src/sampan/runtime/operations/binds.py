@@ -34,6 +34,8 @@ class OpenSources:
 
     def execute(self, context: Context) -> None:
         for number, mount in self.sources:
+            if number in context.opened:  # by the parent: see `idmapped`
+                continue
             if mount.destination in context.mount_sources:
                 context.opened[number] = context.mount_sources[mount.destination]
                 continue

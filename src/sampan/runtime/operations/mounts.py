@@ -15,7 +15,7 @@ from sampan.records import dataclass
 from sampan.runtime.gotext import go_error
 from sampan.runtime.operations import Context, start_failed
 from sampan.runtime.operations.copy_up import copy_tree
-from sampan.runtime.spec import Mount
+from sampan.runtime.spec import Mount, MountOptions
 
 # File systems whose superblock is shared with the host, or has to be written before the container may not.
 _PER_MOUNT_READ_ONLY = frozenset(("cgroup", "cgroup2", "tmpfs"))
@@ -31,6 +31,7 @@ class MountFilesystem:
     """Mount a new instance of a file system. A read-only tmpfs is so only after `MakeMountsReadOnly`."""
 
     mount: Mount
+    label: str = ""  # SELinux's
 
     def describe(self) -> str:
         options = self.mount.options
@@ -54,7 +55,9 @@ class MountFilesystem:
         if mount.type == "tmpfs":
             # Like runc: a tmpfs over a folder of the image has the folder's mode, unless it is given.
             data = (f"mode={os.fstat(target).st_mode & 0o7777:04o}", *data)
-        detached = make_filesystem(mount, data)
+        # Files of procfs and sysfs have labels of their own.
+        label = "" if mount.type in ("proc", "sysfs") else self.label
+        detached = make_filesystem(mount, data, label)
         try:
             if mount.options.copy_up:
                 copy_tree(target, detached)
@@ -66,7 +69,7 @@ class MountFilesystem:
 
 @dataclass(frozen=True, slots=True)
 class Remount:
-    """Change the attributes of what is mounted already."""
+    """Change the attributes of a mount that is there and, unless it is a bind, its file system's options."""
 
     mount: Mount
 
@@ -77,6 +80,9 @@ class Remount:
         try:
             target = context.root.open(self.mount.destination)
             try:
+                options = self.mount.options
+                if (options.superblock or options.data) and not options.bind:
+                    _reconfigure(target, options)
                 set_attributes(target, self.mount)
             finally:
                 os.close(target)
@@ -98,24 +104,39 @@ class MakeMountsReadOnly:
             set_read_only(context.mounted[destination])
 
 
-def make_filesystem(mount: Mount, data: tuple[str, ...]) -> int:
+def make_filesystem(mount: Mount, data: tuple[str, ...], label: str = "") -> int:
     """A detached mount of a new instance."""
     filesystem = mounts.fsopen(mount.type)
     try:
         if mount.source:
             mounts.fsconfig_string(filesystem, "source", mount.source)
-        for flag in mount.options.superblock:
-            mounts.fsconfig_flag(filesystem, flag)
         if mount.options.read_only and mount.type not in _PER_MOUNT_READ_ONLY:
             mounts.fsconfig_flag(filesystem, "ro")
-        for word in ",".join(data).split(","):
-            key, equals, value = word.partition("=")
-            if equals:
-                mounts.fsconfig_string(filesystem, key, value)
-            elif key:
-                mounts.fsconfig_flag(filesystem, key)
+        if label:
+            mounts.fsconfig_string(filesystem, "context", label)
+        _configure(filesystem, mount.options.superblock, data)
         mounts.fsconfig_create(filesystem)
         return mounts.fsmount(filesystem)
+    finally:
+        os.close(filesystem)
+
+
+def _configure(filesystem: int, flags: tuple[str, ...], data: tuple[str, ...]) -> None:
+    for flag in flags:
+        mounts.fsconfig_flag(filesystem, flag)
+    for word in ",".join(data).split(","):
+        key, equals, value = word.partition("=")
+        if equals:
+            mounts.fsconfig_string(filesystem, key, value)
+        elif key:
+            mounts.fsconfig_flag(filesystem, key)
+
+
+def _reconfigure(target: int, options: MountOptions) -> None:
+    filesystem = mounts.fspick(target)
+    try:
+        _configure(filesystem, options.superblock, options.data)
+        mounts.fsconfig_reconfigure(filesystem)
     finally:
         os.close(filesystem)
 

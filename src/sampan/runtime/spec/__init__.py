@@ -1,7 +1,8 @@
 """config.json as frozen dataclasses: validated once, at the edge; nothing behind it sees JSON.
 
 Owns the OCI runtime specification's fields, as far as they concern Linux. Unknown fields are ignored, wrong
-ones refused (`InvalidArgument`), those not done yet refused by their name (`Unsupported`).
+ones refused (`InvalidArgument`), those that cannot be done here refused by their name (`Unsupported`). What
+becomes of which field is told by `coverage`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from sampan import errors
 from sampan.records import dataclass, field
 from sampan.runtime.spec.fields import Fields
 from sampan.runtime.spec.hooks import Hook, Hooks, parse_hooks
-from sampan.runtime.spec.linux import Device, IdMapping, Linux, TimeOffset, parse_linux
+from sampan.runtime.spec.id_mappings import IdMapping
+from sampan.runtime.spec.linux import Device, Linux, NetDevice, TimeOffset, parse_linux
 from sampan.runtime.spec.mounts import Attributes, Mount, MountOptions, parse_mount, parse_options
 from sampan.runtime.spec.process import Capabilities, Process, Rlimit, User, parse_process
 from sampan.runtime.spec.resources import Resources, parse_resources
@@ -27,6 +29,7 @@ __all__ = [
     "Linux",
     "Mount",
     "MountOptions",
+    "NetDevice",
     "Process",
     "Resources",
     "Rlimit",
@@ -40,6 +43,9 @@ __all__ = [
     "parse_process",
     "parse_resources",
 ]
+
+# The specification: these must not be set for Linux; a virtual machine is something that we do not make.
+_OTHER_PLATFORMS = ("vm", "windows", "solaris", "zos", "freebsd")
 
 # Far above every real config.json, so that a hostile one cannot exhaust memory.
 MAX_CONFIG = 64 * 1024 * 1024
@@ -90,10 +96,10 @@ def load(bundle: str) -> Spec:
 def parse(document: object) -> Spec:
     """Validate a decoded config.json."""
     fields = Fields(document)
-    version = fields.string("ociVersion")
-    if version and not version.startswith("1."):
+    version = fields.required_string("ociVersion")
+    if not version.startswith("1."):
         raise errors.InvalidArgument(f'config.json: ociVersion "{version}" is not 1.x')
-    fields.refuse("vm", "windows", "solaris", "zos", "freebsd")
+    fields.refuse(*_OTHER_PLATFORMS)
     root = fields.child("root")
     if root is None or not root.string("path"):
         raise errors.InvalidArgument("config.json: root.path is required")
@@ -101,7 +107,7 @@ def parse(document: object) -> Spec:
     spec = Spec(
         root=Root(root.string("path"), root.boolean("readonly")),
         linux=parse_linux(fields.child_or_empty("linux")),
-        oci_version=version or OCI_VERSION,
+        oci_version=version,
         process=None if process is None else parse_process(process),
         hostname=fields.string("hostname"),
         domainname=fields.string("domainname"),
@@ -127,6 +133,14 @@ def _validate(spec: Spec) -> None:
         raise errors.InvalidArgument("config.json: linux.uidMappings without a user namespace")
     if linux.is_new("user") and not (linux.uid_mappings and linux.gid_mappings):
         raise errors.InvalidArgument("config.json: a new user namespace needs uidMappings and gidMappings")
+    if linux.net_devices and "network" not in linux.namespaces:
+        raise errors.InvalidArgument("unable to move network devices without a private NET namespace")
+    for mount in spec.mounts:
+        if mount.options.idmap and not mount.uid_mappings and "user" not in linux.namespaces:
+            raise errors.InvalidArgument(
+                f"config.json: mounts: {mount.destination} is to be id-mapped, but there are neither mappings"
+                " nor a user namespace"
+            )
     _validate_sysctls(spec)
 
 

@@ -7,6 +7,8 @@ ignored and one of the wrong type is refused. Knows no field by name.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from sampan import errors
 
 UINT32_MAX = 2**32 - 1
@@ -32,16 +34,38 @@ class Fields:
         return errors.InvalidArgument(f"config.json: {self.name(key)} {why}")
 
     def refuse(self, *keys: str) -> None:
-        """Fail if one of these fields asks for something: it is in the specification, but not done yet."""
+        """Fail if one of these fields asks for something: it is in the specification, but not done here."""
         for key in keys:
-            if self.document.get(key):
-                raise errors.Unsupported(f"config.json: {self.name(key)} is not supported yet")
+            if self.child(key) is not None:
+                raise errors.Unsupported(f"config.json: {self.name(key)} is not supported")
 
     def string(self, key: str, default: str = "") -> str:
         value = self.document.get(key)
         if value is None:
             return default
         return self._text(key, value)
+
+    def required_string(self, key: str) -> str:
+        """A text that has to be given, and not to be empty."""
+        value = self.string(key)
+        if not value:
+            raise self.fail(key, "is required")
+        return value
+
+    def word(self, key: str, known: Container[str]) -> str:
+        """One of the known words; it has to be given."""
+        value = self.required_string(key)
+        if value not in known:
+            raise self.fail(key, f'"{value}" is not known')
+        return value
+
+    def words(self, key: str, known: Container[str]) -> tuple[str, ...]:
+        """A list of known words."""
+        values = self.strings(key)
+        for value in values:
+            if value not in known:
+                raise self.fail(key, f'holds "{value}", which is not known')
+        return values
 
     def boolean(self, key: str) -> bool:
         return self.optional_boolean(key) or False

@@ -8,11 +8,11 @@ from sampan.runtime.spec.fields import Fields
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """`timeout` in seconds; None: wait for ever. An empty `args` means: the path alone."""
+    """`timeout` in seconds; None: wait for ever. No `args` means: the path alone; no `env`: what there is."""
 
     path: str
     args: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
+    env: tuple[str, ...] | None = None
     timeout: int | None = None
 
 
@@ -37,4 +37,6 @@ def _hook(fields: Fields) -> Hook:
     path = fields.string("path")
     if not path.startswith("/"):
         raise fields.fail("path", "must be absolute")
-    return Hook(path, fields.strings("args"), fields.strings("env"), fields.integer("timeout", 1))
+    has_env = fields.document.get("env") is not None
+    env = fields.strings("env") if has_env else None
+    return Hook(path, fields.strings("args"), env, fields.integer("timeout", 1))

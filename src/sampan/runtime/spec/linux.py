@@ -5,6 +5,7 @@ from __future__ import annotations
 from sampan.linux import mounts, processes
 from sampan.records import dataclass, field
 from sampan.runtime.spec.fields import UINT32_MAX, Fields
+from sampan.runtime.spec.id_mappings import IdMapping, parse_mappings
 from sampan.runtime.spec.resources import Resources, parse_resources
 
 # Type in config.json -> (clone flag, name in /proc/PID/ns).
@@ -19,6 +20,12 @@ NAMESPACES = {
     "time": (processes.CLONE_NEWTIME, "time"),
 }
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.runtime.spec.intel_rdt import IntelRdt
+    from sampan.runtime.spec.memory_policy import MemoryPolicy
+
+# The specification names four; runc takes the recursive ones as well, and Docker asks for them.
 _PROPAGATIONS = {
     "": None,
     "private": (mounts.MS_PRIVATE, False),
@@ -33,15 +40,6 @@ _PROPAGATIONS = {
 
 # personality(2): the low byte of PER_LINUX and PER_LINUX32.
 _PERSONALITIES = {"LINUX": 0x0000, "LINUX32": 0x0008}
-
-
-@dataclass(frozen=True, slots=True)
-class IdMapping:
-    """`size` ids from `container_id` on, inside, are those from `host_id` on, outside."""
-
-    container_id: int
-    host_id: int
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +63,14 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class NetDevice:
+    """A network device of the host that moves into the container, as `name`, which may hold one "%d"."""
+
+    host: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Linux:
     """`namespaces`: type -> path of the one to join, None for a new one. A type that is not in it is the
     caller's.
@@ -75,6 +81,7 @@ class Linux:
     gid_mappings: tuple[IdMapping, ...] = ()
     time_offsets: tuple[TimeOffset, ...] = ()
     devices: tuple[Device, ...] = ()
+    net_devices: tuple[NetDevice, ...] = ()
     cgroups_path: str = ""
     resources: Resources = field(default_factory=Resources)
     sysctl: dict[str, str] = field(default_factory=dict)
@@ -83,26 +90,27 @@ class Linux:
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()
     personality: int | None = None
+    mount_label: str = ""
+    intel_rdt: IntelRdt | None = None
+    memory_policy: MemoryPolicy | None = None
 
     def is_new(self, namespace: str) -> bool:
         return namespace in self.namespaces and self.namespaces[namespace] is None
 
 
 def parse_linux(fields: Fields) -> Linux:
-    fields.refuse("netDevices", "intelRdt", "memoryPolicy", "mountLabel")
     propagation = fields.string("rootfsPropagation")
     if propagation not in _PROPAGATIONS:
         raise fields.fail("rootfsPropagation", f'"{propagation}" is not a propagation')
     seccomp = fields.child("seccomp")
-    if seccomp is not None:
-        seccomp.refuse("listenerPath", "listenerMetadata")
     resources = fields.document.get("resources")
     return Linux(
         namespaces=_namespaces(fields),
-        uid_mappings=_mappings(fields, "uidMappings"),
-        gid_mappings=_mappings(fields, "gidMappings"),
+        uid_mappings=parse_mappings(fields, "uidMappings"),
+        gid_mappings=parse_mappings(fields, "gidMappings"),
         time_offsets=_time_offsets(fields.child_or_empty("timeOffsets")),
         devices=tuple(_device(entry) for entry in fields.children("devices")),
+        net_devices=_net_devices(fields.child_or_empty("netDevices")),
         cgroups_path=_cgroups_path(fields),
         resources=Resources() if resources is None else parse_resources(resources),
         sysctl=fields.string_map("sysctl"),
@@ -111,13 +119,50 @@ def parse_linux(fields: Fields) -> Linux:
         masked_paths=_absolute(fields, "maskedPaths"),
         readonly_paths=_absolute(fields, "readonlyPaths"),
         personality=_personality(fields.child("personality")),
+        mount_label=fields.string("mountLabel"),
+        intel_rdt=_intel_rdt(fields.child("intelRdt")),
+        memory_policy=_memory_policy(fields.child("memoryPolicy")),
     )
+
+
+def _intel_rdt(fields: Fields | None) -> IntelRdt | None:
+    if fields is None:
+        return None
+    from sampan.runtime.spec import intel_rdt  # rare
+
+    return intel_rdt.parse_intel_rdt(fields)
+
+
+def _memory_policy(fields: Fields | None) -> MemoryPolicy | None:
+    if fields is None:
+        return None
+    from sampan.runtime.spec import memory_policy  # rare
+
+    return memory_policy.parse_memory_policy(fields)
+
+
+def _net_devices(fields: Fields) -> tuple[NetDevice, ...]:
+    devices = []
+    for host in fields.document:
+        name = fields.child_or_empty(host).string("name") or host
+        if not _is_device_name(host) or "%" in host:
+            raise fields.fail(host, "is not the name of a network device")
+        if not _is_device_name(name) or name.count("%") != name.count("%d") or name.count("%") > 1:
+            raise fields.fail(f"{host}.name", f'"{name}" is not the name of a network device')
+        devices.append(NetDevice(host, name))
+    return tuple(devices)
+
+
+def _is_device_name(name: str) -> bool:
+    """As the kernel has it (net/core/dev.c, dev_valid_name)."""
+    wrong = name in ("", ".", "..") or len(name.encode()) > 15
+    return not wrong and not any(character in "/:" or character.isspace() for character in name)
 
 
 def _namespaces(fields: Fields) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for entry in fields.children("namespaces"):
-        kind = entry.string("type")
+        kind = entry.required_string("type")
         if kind not in NAMESPACES:
             raise entry.fail("type", f'"{kind}" is not a namespace')
         if kind in found:
@@ -127,17 +172,6 @@ def _namespaces(fields: Fields) -> dict[str, str | None]:
             raise entry.fail("path", "must be absolute")
         found[kind] = path
     return found
-
-
-def _mappings(fields: Fields, key: str) -> tuple[IdMapping, ...]:
-    return tuple(
-        IdMapping(
-            entry.required_unsigned("containerID"),
-            entry.required_unsigned("hostID"),
-            entry.required_unsigned("size"),
-        )
-        for entry in fields.children(key)
-    )
 
 
 def _time_offsets(fields: Fields) -> tuple[TimeOffset, ...]:
@@ -153,7 +187,7 @@ def _time_offsets(fields: Fields) -> tuple[TimeOffset, ...]:
 
 
 def _device(fields: Fields) -> Device:
-    kind = fields.string("type")
+    kind = fields.required_string("type")
     if kind not in ("c", "u", "b", "p"):
         raise fields.fail("type", f'"{kind}" is none of c, b, u and p')
     path = fields.string("path")

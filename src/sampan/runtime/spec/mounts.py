@@ -5,10 +5,10 @@ Owns the table of words. A word that is not in it belongs to the file system (`s
 
 from __future__ import annotations
 
-from sampan import errors
 from sampan.linux import mounts
 from sampan.records import dataclass
 from sampan.runtime.spec.fields import Fields
+from sampan.runtime.spec.id_mappings import IdMapping, parse_mappings
 
 # word -> (attribute, set it?): each has a recursive twin with the prefix "r" (mount_setattr(2),
 # AT_RECURSIVE).
@@ -65,7 +65,15 @@ _SUPERBLOCK: dict[str, str | None] = {
     "defaults": None,
 }
 
-_NOT_YET = ("idmap", "ridmap")
+# Every word that is ours; any other one is the file system's. A test compares them with runc's.
+OPTION_WORDS = frozenset(
+    [
+        *("bind", "rbind", "remount", "tmpcopyup", "idmap", "ridmap"),
+        *_PROPAGATION,
+        *_SUPERBLOCK,
+        *(prefix + word for prefix in ("", "r") for word in (*_ATTRIBUTES, *_ATIME)),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +110,7 @@ class MountOptions:
     propagation: tuple[tuple[int, bool], ...] = ()  # (MS_SHARED …, recursive), applied in order
     superblock: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    idmap: str = ""  # "idmap", or "ridmap" for the mounts below as well
 
     @property
     def read_only(self) -> bool:
@@ -116,26 +125,47 @@ class Mount:
     source: str
     type: str
     options: MountOptions
+    uid_mappings: tuple[IdMapping, ...] = ()
+    gid_mappings: tuple[IdMapping, ...] = ()
+
+    @property
+    def is_id_mapped(self) -> bool:
+        """By a word, or by mappings: the word without mappings means those of the user namespace."""
+        return bool(self.options.idmap or self.uid_mappings)
 
 
 def parse_mount(fields: Fields) -> Mount:
-    fields.refuse("uidMappings", "gidMappings")
-    destination = fields.string("destination")
-    if not destination:
-        raise fields.fail("destination", "is required")
-    try:
-        options = parse_options(fields.strings("options"))
-    except errors.Unsupported as error:
-        raise errors.Unsupported(f"config.json: {fields.name('options')}: {error.message}") from None
+    destination = fields.required_string("destination")
+    options = parse_options(fields.strings("options"))
     kind = fields.string("type")
     if not options.bind and not options.remount and kind in ("", "none", "bind"):
         if kind != "bind":
             raise fields.fail("type", "is required unless the mount is a bind")
         # Like runc, since many callers write type "bind" with neither bind nor rbind.
         options = parse_options(("bind", *fields.strings("options")))
-    if options.bind and not fields.string("source"):
+    mount = Mount(
+        clean_path(destination),
+        fields.string("source"),
+        kind,
+        options,
+        parse_mappings(fields, "uidMappings"),
+        parse_mappings(fields, "gidMappings"),
+    )
+    _validate(fields, mount)
+    return mount
+
+
+def _validate(fields: Fields, mount: Mount) -> None:
+    is_bind = mount.options.bind
+    if is_bind and not mount.source and not mount.options.remount:
         raise fields.fail("source", "is required for a bind")
-    return Mount(clean_path(destination), fields.string("source"), kind, options)
+    if is_bind and mount.options.data:
+        # The kernel would silently ignore them.
+        raise fields.fail("options", "bind mounts cannot have any filesystem-specific options applied")
+    if bool(mount.uid_mappings) != bool(mount.gid_mappings):
+        raise fields.fail("uidMappings", "and gidMappings must be specified together")
+    if mount.is_id_mapped and not is_bind:
+        raise fields.fail("options", "id-mapped mounts are only supported for bind-mounts")
 
 
 def clean_path(path: str) -> str:
@@ -155,6 +185,7 @@ def clean_path(path: str) -> str:
 def parse_options(words: tuple[str, ...]) -> MountOptions:
     """Sort option words. Later words win over earlier ones, as in mount(8)."""
     bind = recursive_bind = remount = copy_up = False
+    idmap = ""
     own, recursive = Attributes(), Attributes()
     propagation, superblock, data = [], [], []
     for word in words:
@@ -173,8 +204,8 @@ def parse_options(words: tuple[str, ...]) -> MountOptions:
         elif word in _SUPERBLOCK:
             flag = _SUPERBLOCK[word]
             superblock.extend([flag] if flag else [])
-        elif word in _NOT_YET:
-            raise errors.Unsupported(f"the mount option {word} is not supported yet")
+        elif word in ("idmap", "ridmap"):
+            idmap = word
         elif word[:1] == "r" and word[1:] in _ATTRIBUTES:
             recursive = recursive.changed(*_ATTRIBUTES[word[1:]])
         elif word[:1] == "r" and word[1:] in _ATIME:
@@ -191,4 +222,5 @@ def parse_options(words: tuple[str, ...]) -> MountOptions:
         tuple(propagation),
         tuple(superblock),
         tuple(data),
+        idmap,
     )

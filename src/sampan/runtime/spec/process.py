@@ -6,6 +6,10 @@ from sampan.linux import capabilities as linux_capabilities
 from sampan.records import dataclass
 from sampan.runtime.spec.fields import UINT32_MAX, UINT64_MAX, Fields
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sampan.runtime.spec.scheduling import CpuAffinity, IoPriority, Scheduler
+
 # The numbers of getrlimit(2) on every architecture but Alpha, MIPS and SPARC.
 RLIMITS = {
     "RLIMIT_CPU": 0,
@@ -77,12 +81,16 @@ class Process:
     capabilities: Capabilities | None = None
     no_new_privileges: bool = False
     oom_score_adj: int | None = None
+    apparmor_profile: str = ""
+    selinux_label: str = ""
+    scheduler: Scheduler | None = None
+    io_priority: IoPriority | None = None
+    exec_cpu_affinity: CpuAffinity | None = None
 
 
 def parse_process(document: object, path: str = "process") -> Process:
     """Validate an OCI process object: `process` of config.json, or the file that `exec --process` names."""
     fields = Fields(document, path)
-    fields.refuse("scheduler", "ioPriority", "selinuxLabel", "apparmorProfile", "execCPUAffinity")
     args = fields.strings("args")
     if not args:
         raise fields.fail("args", "must not be empty")
@@ -93,7 +101,9 @@ def parse_process(document: object, path: str = "process") -> Process:
     for entry in env:
         if entry.find("=") < 1:
             raise fields.fail("env", f'holds an invalid environment variable: "{entry}"')
+    fields.string("commandLine")  # for Windows: only looked at
     size = fields.child("consoleSize")
+    scheduler, io_priority, affinity = _scheduling(fields)
     return Process(
         args=args,
         env=env,
@@ -105,6 +115,25 @@ def parse_process(document: object, path: str = "process") -> Process:
         capabilities=_capabilities(fields.child("capabilities")),
         no_new_privileges=fields.boolean("noNewPrivileges"),
         oom_score_adj=fields.integer("oomScoreAdj", -1000, 1000),
+        apparmor_profile=fields.string("apparmorProfile"),
+        selinux_label=fields.string("selinuxLabel"),
+        scheduler=scheduler,
+        io_priority=io_priority,
+        exec_cpu_affinity=affinity,
+    )
+
+
+def _scheduling(fields: Fields) -> tuple[Scheduler | None, IoPriority | None, CpuAffinity | None]:
+    found = [fields.child(key) for key in ("scheduler", "ioPriority", "execCPUAffinity")]
+    if found == [None, None, None]:
+        return None, None, None
+    from sampan.runtime.spec import scheduling  # rare: not in every process that starts containers
+
+    scheduler, io_priority, affinity = found
+    return (
+        None if scheduler is None else scheduling.parse_scheduler(scheduler),
+        None if io_priority is None else scheduling.parse_io_priority(io_priority),
+        None if affinity is None else scheduling.parse_cpu_affinity(affinity),
     )
 
 
@@ -114,6 +143,7 @@ def _console_size(fields: Fields) -> tuple[int, int]:
 
 
 def _user(fields: Fields) -> User:
+    fields.string("username")  # for Windows: only looked at
     return User(
         uid=fields.unsigned("uid", MAX_ID) or 0,
         gid=fields.unsigned("gid", MAX_ID) or 0,
@@ -125,7 +155,7 @@ def _user(fields: Fields) -> User:
 def _rlimits(fields: Fields) -> tuple[Rlimit, ...]:
     found: dict[str, Rlimit] = {}
     for entry in fields.children("rlimits"):
-        kind = entry.string("type")
+        kind = entry.required_string("type")
         if kind not in RLIMITS:
             raise entry.fail("type", f'"{kind}" is not an rlimit')
         if kind in found:

@@ -109,7 +109,7 @@ def parse_resources(document: object, path: str = "linux.resources") -> Resource
         devices=tuple(_device_rule(entry) for entry in fields.children("devices")),
         memory=_memory(fields.child_or_empty("memory")),
         cpu=_cpu(fields.child_or_empty("cpu")),
-        pids=fields.child_or_empty("pids").integer("limit"),
+        pids=_pids(fields.child("pids")),
         block_io=_block_io(fields.child_or_empty("blockIO")),
         hugepages=tuple(_hugepage(entry) for entry in fields.children("hugepageLimits")),
         network=_network(fields.child_or_empty("network")),
@@ -129,10 +129,23 @@ def _device_rule(fields: Fields) -> DeviceRule:
     for key in ("major", "minor"):
         number = fields.integer(key, -1, 0xFFFFFFFF)
         numbers.append(None if number == -1 else number)
-    return DeviceRule(fields.boolean("allow"), kind, numbers[0], numbers[1], access)
+    allow = fields.optional_boolean("allow")
+    if allow is None:
+        raise fields.fail("allow", "is required")
+    return DeviceRule(allow, kind, numbers[0], numbers[1], access)
+
+
+def _pids(fields: Fields | None) -> int | None:
+    if fields is None:
+        return None
+    limit = fields.integer("limit")
+    if limit is None:
+        raise fields.fail("limit", "is required")
+    return limit
 
 
 def _memory(fields: Fields) -> Memory:
+    fields.boolean("useHierarchy")  # only looked at: since Linux 5.11 there is no other way
     return Memory(
         limit=fields.integer("limit", -1),
         reservation=fields.integer("reservation", -1),
@@ -170,7 +183,7 @@ def _block_io(fields: Fields) -> BlockIo:
             DeviceRate(
                 entry.required_unsigned("major"),
                 entry.required_unsigned("minor"),
-                entry.required_unsigned("rate", UINT64_MAX),
+                entry.unsigned("rate", UINT64_MAX) or 0,
             )
             for entry in fields.children(key)
         )
@@ -198,14 +211,17 @@ def _block_io(fields: Fields) -> BlockIo:
 def _hugepage(fields: Fields) -> HugepageLimit:
     size = fields.string("pageSize")
     # It becomes part of a file name.
-    if not (size[:-2].isdecimal() and size.isascii() and size[-2:] in ("KB", "MB", "GB")):
+    number = size[:-2]
+    plain = number.isascii() and number.isdecimal() and not number.startswith("0")
+    if not plain or size[-2:] not in ("KB", "MB", "GB"):
         raise fields.fail("pageSize", f'"{size}" is not a size such as 2MB')
     return HugepageLimit(size, fields.required_unsigned("limit", UINT64_MAX))
 
 
 def _network(fields: Fields) -> Network:
     priorities = tuple(
-        (entry.string("name"), entry.required_unsigned("priority")) for entry in fields.children("priorities")
+        (entry.required_string("name"), entry.required_unsigned("priority"))
+        for entry in fields.children("priorities")
     )
     return Network(fields.unsigned("classID"), priorities)
 
