@@ -34,6 +34,10 @@ async def attach(
     """Hand the client over. Errors before it is accepted are the request's answer."""
     if container.state is State.PAUSED:
         raise errors.Conflict(f"container {container.name} is paused, unpause the container before attach")
+    if container.state is State.RESTARTING:
+        raise errors.Conflict(
+            f"container {container.name} is restarting, wait until the container is running before attach"
+        )
     keys = detachkeys.parse(options.detach_keys)
     tty = container.record.config.tty
     await client.accept(tty=tty)

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from sampan import errors
-from sampan.engine import limits, signals
+from sampan.engine import limits, restarts, signals
 from sampan.engine.host import Host
-from sampan.engine.schema import ContainerConfig, ContainerCreate, HostConfig, LogConfig, RestartPolicy
+from sampan.engine.schema import ContainerConfig, ContainerCreate, HostConfig, LogConfig
 from sampan.engine.security import capabilities, options
 
 _DEFAULT_SHM_SIZE = 64 << 20
@@ -145,8 +145,7 @@ def check_config(config: ContainerConfig) -> None:
 
 def complete(host_config: HostConfig, host: Host) -> tuple[HostConfig, list[str]]:
     """The configuration as dockerd would store it, and warnings for the client. Raises InvalidArgument."""
-    if host_config.auto_remove and host_config.restart_policy.name not in ("", "no"):
-        raise errors.InvalidArgument("can't create 'AutoRemove' container with restart policy")
+    restarts.check(host_config)
     host_config = msgspec.structs.replace(
         host_config,
         cap_add=capabilities.normalise(host_config.cap_add, "CapAdd"),
@@ -188,7 +187,9 @@ def _with_defaults(config: HostConfig, host: Host) -> HostConfig:
         log_config=LogConfig(
             type=config.log_config.type or "json-file", config=config.log_config.config or {}
         ),
-        restart_policy=RestartPolicy(name=config.restart_policy.name or "no"),
+        restart_policy=msgspec.structs.replace(
+            config.restart_policy, name=config.restart_policy.name or restarts.NO
+        ),
         ipc_mode=config.ipc_mode or "private",
         shm_size=config.shm_size or _DEFAULT_SHM_SIZE,
         runtime=config.runtime or "runc",

@@ -17,6 +17,7 @@ import msgspec
 from sampan import errors
 from sampan.engine.actor import Actor
 from sampan.engine.record import Record, Status
+from sampan.engine.restarts import Backoff
 from sampan.engine.settings import Settings
 from sampan.engine.shims import Shim
 from sampan.engine.states import State, check_move
@@ -65,7 +66,12 @@ class Container:
     process: Document | None = None
     """`process` of the config.json that it runs with, once an exec has asked."""
     restarts: int = 0
-    """Restarts that are going on: the end in the middle of one does not remove the container."""
+    """Restarts by hand that are going on: the end in the middle of one does not remove the container."""
+    backoff: Backoff = field(default_factory=Backoff)
+    ends_for_good: bool = False
+    """It was told to end: this time its policy does not start it again."""
+    next_start: asyncio.TimerHandle | None = None
+    """While it is restarting: when."""
     _early: list[EarlyClient] = field(default_factory=list)
     _waiting: list[tuple[str, asyncio.Future[Document]]] = field(default_factory=list)
 
@@ -87,6 +93,8 @@ class Container:
 
     def running_shim(self) -> Shim:
         """The shim of a container that runs. Raises Conflict in dockerd's words."""
+        if self.state is State.RESTARTING:
+            raise errors.Conflict(f"Container {self.id} is restarting, wait until the container is running")
         if self.shim is None or not self.is_running:
             raise errors.Conflict(f"Container {self.id} is not running")
         return self.shim

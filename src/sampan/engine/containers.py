@@ -25,6 +25,7 @@ from sampan.engine import (
     logreading,
     preparation,
     processes,
+    restarts,
     signals,
 )
 from sampan.engine.container import CONDITIONS, NOT_RUNNING, Container
@@ -118,9 +119,9 @@ class Containers:
             raise errors.Unsupported("links are not supported yet (rm --link)")
         container = self._resolve(reference)
         if container.is_running and not force:
-            what, advice = "running", "Stop the container"
+            what, advice = container.state.value, "Stop the container"
             if container.state is State.PAUSED:
-                what, advice = "paused", "Unpause and then stop the container"
+                advice = "Unpause and then stop the container"
             raise errors.Conflict(
                 f"You cannot remove a {what} container {container.id}. {advice} before attempting removal "
                 "or force remove"
@@ -276,6 +277,13 @@ class Containers:
     # --- signals and ends ---
 
     async def _signal(self, container: Container, number: int) -> None:
+        if restarts.is_set(container.record.host_config.restart_policy):
+            stop_signal = container.record.config.stop_signal
+            # As moby: any signal means that it shall end, unless there is one that says so.
+            if not stop_signal or number in (_SIGKILL, signals.stop_signal(stop_signal)):
+                await container.actor.run(lambda: self._lifecycle.end_for_good(container))
+            if not container.state.has_processes:
+                return  # it was between two runs
         shim = container.running_shim()
         try:
             await shim.request(protocol.Kill(0, number))

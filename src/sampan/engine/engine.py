@@ -75,6 +75,8 @@ class Engine:
         if services is not None:
             for container in services.registry:
                 container.drop_clients()
+                if container.next_start is not None:
+                    container.next_start.cancel()
                 if container.shim is not None:
                     container.shim.close()
             # What a shim told meanwhile is found again at the next start.

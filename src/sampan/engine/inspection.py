@@ -77,7 +77,7 @@ def document(
         "HostsPath": files.file("hosts") if started else "",
         "LogPath": paths.log if logs else "",
         "Name": f"/{record.name}",
-        "RestartCount": 0,
+        "RestartCount": status.restart_count,
         "Driver": record.driver,
         "Platform": "linux",
         "MountLabel": "",
@@ -98,7 +98,7 @@ def state_document(status: Status) -> Document:
         "Status": state.value,
         "Running": state.is_running,
         "Paused": state is State.PAUSED,
-        "Restarting": False,
+        "Restarting": state is State.RESTARTING,
         "OOMKilled": status.oom_killed,
         "Dead": state is State.DEAD,
         "Pid": status.pid,
@@ -112,7 +112,7 @@ def state_document(status: Status) -> Document:
 def summary(container: Container, network: Network, images: Mapping[str, str]) -> Document:
     """One entry of `GET /containers/json`, without sizes. `images`: what names of images mean at present."""
     record, status = container.record, container.status
-    running = status.state.is_running
+    running = status.state.has_processes
     document: Document = {
         "Id": record.id,
         "Names": [f"/{record.name}"],
@@ -137,6 +137,8 @@ def summary(container: Container, network: Network, images: Mapping[str, str]) -
 def status_text(status: Status) -> str:
     """`Up 3 seconds`, `Exited (0) 5 minutes ago`: moby's State.String."""
     state = status.state
+    if state is State.RESTARTING:
+        return f"Restarting ({status.exit_code}) {_since(status.finished_at)} ago"
     if state.is_running:
         return f"Up {_since(status.started_at)}{' (Paused)' if state is State.PAUSED else ''}"
     if state is State.REMOVING:

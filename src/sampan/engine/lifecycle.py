@@ -21,11 +21,12 @@ from typing import Any
 import msgspec
 
 from sampan import errors
-from sampan.engine import preparation
+from sampan.engine import preparation, restarts
 from sampan.engine.container import NEXT_EXIT, NOT_RUNNING, REMOVED, Container, Paths
 from sampan.engine.network import DRIVERS, kind_of
 from sampan.engine.preparation import Peer, Prepared
 from sampan.engine.record import Status
+from sampan.engine.restarts import Backoff
 from sampan.engine.services import Services
 from sampan.engine.shims import Shim
 from sampan.engine.states import Intent, State
@@ -53,12 +54,18 @@ class Lifecycle:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self.is_recovering = True
 
     # --- start ---
 
     async def start(self, container: Container) -> None:
         """Start a container that does not run. Raises NotModified, Conflict, StartFailed and others."""
         _check_startable(container)
+        container.backoff, container.ends_for_good = Backoff(), False
+        container.status = msgspec.structs.replace(container.status, restart_count=0, manually_stopped=False)
+        await self._start(container)
+
+    async def _start(self, container: Container) -> None:
         services = self._services
         try:
             peers = self._peers(container)
@@ -169,6 +176,8 @@ class Lifecycle:
         if code == 125:
             code = _START_FAILED
         text = str(self._explained(error))
+        if container.state is State.RESTARTING:
+            container.move(State.EXITED)
         container.status = msgspec.structs.replace(container.status, exit_code=code, error=text)
         database = self._services.database
         await self._services.threads.run(database.save_status, container.id, container.status)
@@ -204,17 +213,22 @@ class Lifecycle:
 
     async def ended(self, container: Container, exited: protocol.Exited) -> None:
         """The container has ended by itself or by a signal."""
-        if not container.is_running:
+        if not container.state.has_processes:
             return
         # A client that attaches from now on waits for the next start.
         shim, container.shim = container.shim, None
         endpoint = container.status.endpoint
+        outcome = msgspec.structs.replace(
+            container.status, exit_code=exited.exit_code, finished_at=gotime.parse_rfc3339(exited.finished_at)
+        )
+        starts_again = not container.ends_for_good and restarts.after_an_end(container.record, outcome)
         status = container.move(
-            State.EXITED,
+            State.RESTARTING if starts_again else State.EXITED,
             pid=0,
-            exit_code=exited.exit_code,
+            exit_code=outcome.exit_code,
             oom_killed=exited.oom_killed,
-            finished_at=gotime.parse_rfc3339(exited.finished_at),
+            finished_at=outcome.finished_at,
+            restart_count=outcome.restart_count + starts_again,
             endpoint=None,
         )
         for execution in container.executions.values():
@@ -230,6 +244,9 @@ class Lifecycle:
         if not container.record.host_config.auto_remove or container.restarts:
             bundle = Paths.of(self._services.settings, container.id).bundle
             await self._services.threads.run(preparation.remove_bundle, bundle)
+            if starts_again:
+                ran_for = (status.finished_at - status.started_at) / gotime.NANOSECONDS
+                self.start_again_after(container, container.backoff.next(ran_for))
             return
         try:
             await self.remove(container)
@@ -253,7 +270,7 @@ class Lifecycle:
 
     async def lost(self, container: Container) -> None:
         """The connection to the shim has ended without news of the container."""
-        if container.exited is not None or not container.is_running:
+        if container.exited is not None or not container.state.has_processes:
             return
         exited = await self._services.threads.run(self._find_out, container)
         container.exited = exited
@@ -268,6 +285,42 @@ class Lifecycle:
             now = gotime.format_rfc3339(time.time_ns())
             exited = protocol.Exited(_KILLED, False, now)
         return exited
+
+    # --- restarts by the policy ---
+
+    def start_again_after(self, container: Container, seconds: float) -> None:
+        """Start a container that is restarting, after a pause; in a recovery, that is for its end to do."""
+        if self.is_recovering:
+            return
+
+        def start() -> None:
+            container.next_start = None
+            self._post(container, lambda: self._start_again(container))
+
+        container.next_start = asyncio.get_running_loop().call_later(seconds, start)
+
+    async def _start_again(self, container: Container) -> None:
+        if container.state is not State.RESTARTING:
+            return
+        try:
+            await self._start(container)
+        except (errors.SampanError, OSError) as error:
+            _log.error("container %s: cannot be started again: %s", container.id, error)
+
+    async def end_for_good(self, container: Container) -> None:
+        """It is told to end: do not start it again."""
+        container.ends_for_good = True
+        if container.next_start is not None:
+            container.next_start.cancel()
+            container.next_start = None
+        was_restarting = container.state is State.RESTARTING
+        if was_restarting:
+            container.move(State.EXITED)
+        container.status = msgspec.structs.replace(container.status, manually_stopped=True)
+        database = self._services.database
+        await self._services.threads.run(database.save_status, container.id, container.status)
+        if was_restarting:
+            container.settle_waiting(NOT_RUNNING, NEXT_EXIT)
 
     # --- removal ---
 
@@ -306,7 +359,7 @@ class Lifecycle:
 
 
 def _check_startable(container: Container) -> None:
-    if container.state is State.RUNNING:
+    if container.state in (State.RUNNING, State.RESTARTING):
         raise errors.NotModified("container is already running")
     if container.state is State.PAUSED:
         raise errors.Conflict("cannot start a paused container, try unpause instead")

@@ -50,5 +50,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """What the network has given it, in the network's own form; None unless it runs."""
     hostname: str = ""
     """The name that it was last started with."""
+    restart_count: int = 0
+    """How often its policy has started it again since it was last started by hand."""
+    manually_stopped: bool = False
+    """It was told to end, and not started since."""
     files_owner: str = ""
     """Id of the container whose /etc/hosts and so on it shares; empty for its own."""

@@ -13,6 +13,7 @@ leaks nothing:
                             | nothing (the host was started)     | it has ended: exit code 255
     intent `start` only     | nothing                            | the start is forgotten
     ended, with auto-remove |                                    | it is removed
+    ended or restarting     |                                    | its restart policy decides
     nothing                 | folder, cgroup, bundle, layer      | removed
 """
 
@@ -30,7 +31,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from sampan import errors
-from sampan.engine import preparation
+from sampan.engine import preparation, restarts
 from sampan.engine.actor import Actor
 from sampan.engine.container import Container, Paths
 from sampan.engine.database import Row
@@ -60,7 +61,7 @@ async def recover(services: Services, lifecycle: Lifecycle) -> None:
     started = [
         container
         for container, row in zip(containers, rows, strict=True)
-        if row.intent is Intent.START or container.is_running
+        if row.intent is Intent.START or container.state.has_processes
     ]
     adopted = await asyncio.gather(*(_adopt(services, lifecycle, container) for container in started))
     alive = [container for container, is_alive in zip(started, adopted, strict=True) if is_alive]
@@ -73,6 +74,8 @@ async def recover(services: Services, lifecycle: Lifecycle) -> None:
         _log.warning("%s", complaint)
     await _remove_ended(containers, lifecycle)
     await services.threads.run(_clean, services, {container.id for container in alive})
+    # Only now is nothing taken away any more of what does not run.
+    _start_ended(containers, lifecycle)
 
 
 def _load(services: Services) -> list[Row]:
@@ -150,7 +153,7 @@ async def _end(services: Services, lifecycle: Lifecycle, container: Container) -
     def find_out() -> protocol.Exited | None:
         exited = read_exit(bundle)
         killed = kill_cgroup(preparation.cgroup_path(services.settings.cgroup_parent, record))
-        if exited is None and (killed or container.is_running):
+        if exited is None and (killed or container.state.has_processes):
             code = 137 if killed else _LOST
             exited = protocol.Exited(code, False, gotime.format_rfc3339(time.time_ns()))
         return exited
@@ -163,7 +166,7 @@ async def _end(services: Services, lifecycle: Lifecycle, container: Container) -
         await services.threads.run(services.database.save_status, container.id, container.status)
         await services.threads.run(preparation.remove_bundle, bundle)
         return
-    if not container.is_running:
+    if not container.state.has_processes:
         container.status = msgspec.structs.replace(
             container.status, state=State.RUNNING, started_at=container.record.created
         )
@@ -176,6 +179,16 @@ async def _remove_ended(containers: Iterable[Container], lifecycle: Lifecycle) -
     for container in containers:
         if container.record.host_config.auto_remove and container.state is State.EXITED:
             await container.actor.run(functools.partial(lifecycle.remove, container))
+
+
+def _start_ended(containers: Iterable[Container], lifecycle: Lifecycle) -> None:
+    """Start again what was restarting when the engine ended, and what is to run whenever the engine does."""
+    lifecycle.is_recovering = False
+    for container in containers:
+        if container.state is State.EXITED and restarts.at_engine_start(container.record, container.status):
+            container.move(State.RESTARTING)
+        if container.state is State.RESTARTING:
+            lifecycle.start_again_after(container, 0)
 
 
 def _clean(services: Services, alive: Collection[str]) -> None:

@@ -22,7 +22,6 @@ _FOREIGN_LOG_OPTIONS = frozenset(
 
 # Option → (how to find that it is set, what to call it).
 _HOST_OPTIONS: dict[str, tuple[Callable[[HostConfig], object], str]] = {
-    "--restart": (lambda config: config.restart_policy.name not in ("", "no"), "restart policies"),
     "--volumes-from": (lambda config: config.volumes_from, "volumes of other containers"),
     "--volume-driver": (lambda config: config.volume_driver not in ("", "local"), "volume drivers"),
     "--link": (lambda config: config.links, "links"),
