@@ -395,6 +395,18 @@ def test_given_descriptors(bundle: Bundle) -> None:
     assert result["output"] == f"given\n{os.readlink('/proc/self/ns/net')}\n"
 
 
+def test_a_given_namespace_is_one_to_join(bundle: Bundle) -> None:
+    """Without a path in config.json it would neither be joined nor made: the host's would stay."""
+    with pytest.raises(InFork, match=r"the one in linux\.namespaces has no path"):
+        _launch(
+            bundle,
+            script="true",
+            descriptors=lambda: Descriptors(
+                namespaces={"network": os.open("/proc/self/ns/net", os.O_RDONLY)}
+            ),
+        )
+
+
 def test_prepare_and_inside(bundle: Bundle) -> None:
     """`prepare` runs here, with the new process's pid; then `inside` there, in its network namespace."""
     log = bundle.folder / "log"

@@ -63,3 +63,19 @@ def test_launch_imports_only_what_is_allowed() -> None:
     command = [sys.executable, "-I", "-S", "-c", program]
     loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert loaded - ALLOWED == set()
+
+
+def test_what_is_rarely_needed_is_not_loaded() -> None:
+    """It would be in the memory of every zygote and on the way of every start."""
+    source = Path(sampan.__file__).parent.parent
+    program = (
+        f"import sys; sys.path.insert(0, {str(source)!r}); import sampan.runtime.launch; print(*sys.modules)"
+    )
+    command = [sys.executable, "-I", "-S", "-c", program]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    rare = {
+        *("idmapped", "netdevices", "resctrl", "seccomp_agent", "security_modules"),
+        *(f"operations.{name}" for name in ("labels", "listener", "scheduling")),
+        *(f"spec.{name}" for name in ("coverage", "intel_rdt", "memory_policy", "numbers", "scheduling")),
+    }
+    assert loaded & {f"sampan.runtime.{name}" for name in rare} == set()

@@ -220,6 +220,7 @@ class NewProcess:
         finally:
             os.close(listener)
         os.read(self._release, 1 << 20)  # it waits until there is room in the pipe
+        os.read(self._release, 1)  # closed before, the pipe would be broken for it
         os.close(self._release)
         self._release = -1
 

@@ -1,0 +1,160 @@
+"""Seccomp filters that ask an agent."""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import errno
+import json
+import os
+import socket
+import struct
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runtime.bundles import Bundle
+
+pytestmark = pytest.mark.root
+
+Config = dict[str, Any]
+
+
+# struct seccomp_notif (80 bytes), struct seccomp_notif_resp (24 bytes): linux/seccomp.h
+_NOTIF_RECV, _NOTIF_SEND = 0xC0502100, 0xC0182101
+
+
+class Agent(threading.Thread):
+    """Keeps what it was told, and answers the questions of a filter: "directory not empty", or "go on"."""
+
+    def __init__(self, path: Path, *, lets_go_on: bool = False) -> None:
+        super().__init__(daemon=True)
+        self._lets_go_on = lets_go_on
+        self.answered = 0
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self.told: Config = {}
+        self.rest = b"?"
+
+    def run(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection:
+            size = array.array("i").itemsize
+            packet, ancillary, _, _ = connection.recvmsg(65536, socket.CMSG_SPACE(size))
+            fds = array.array("i")
+            fds.frombytes(ancillary[0][2][:size])
+            self.told = json.loads(packet)
+            self.rest = connection.recv(100)
+        self._listener.close()
+        ioctl = ctypes.CDLL(None, use_errno=True).ioctl
+        ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)
+        # Until all processes with the filter have ended.
+        while ioctl(fds[0], _NOTIF_RECV, question := ctypes.create_string_buffer(80)) == 0:
+            number = struct.unpack_from("=Q", question.raw)[0]
+            error, flags = (0, 1) if self._lets_go_on else (-errno.ENOTEMPTY, 0)
+            answer = ctypes.create_string_buffer(struct.pack("=QqiI", number, 0, error, flags), 24)
+            ioctl(fds[0], _NOTIF_SEND, answer)
+            self.answered += 1
+        os.close(fds[0])
+
+    def wait(self) -> None:
+        self.join(20)
+        assert not self.is_alive()
+
+
+def _notifying(path: Path, *names: str, privileges: bool) -> Any:
+    def change(config: Config) -> None:
+        config["process"]["noNewPrivileges"] = not privileges
+        config["annotations"] = {"a": "b"}
+        config["linux"]["seccomp"] = {
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "flags": ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"],
+            "listenerPath": str(path),
+            "listenerMetadata": "something",
+            "syscalls": [{"names": list(names), "action": "SCMP_ACT_NOTIFY"}],
+        }
+
+    return change
+
+
+@pytest.mark.parametrize("privileges", [True, False])
+def test_seccomp_agent(bundle: Bundle, privileges: bool) -> None:
+    agent = Agent(bundle.folder / "agent.sock")
+    agent.start()
+    change = _notifying(bundle.folder / "agent.sock", "mkdir", "mkdirat", privileges=privileges)
+    done = bundle.run("mkdir", "/made", change=change)
+    agent.wait()
+    assert done.returncode == 1 and "Directory not empty" in done.stderr, done
+    assert agent.rest == b""
+    state = agent.told.pop("state")
+    pid = agent.told.pop("pid")
+    assert agent.told == {"ociVersion": "1.3.0", "fds": ["seccompFd"], "metadata": "something"}
+    assert state == {
+        "ociVersion": "1.3.0",
+        "id": "c",
+        "status": "creating",
+        "pid": pid,
+        "bundle": str(bundle.folder),
+        "annotations": {"a": "b"},
+    }
+
+
+def test_seccomp_agent_of_a_created_container_and_of_an_exec(bundle: Bundle) -> None:
+    path = bundle.folder / "agent.sock"
+    agent = Agent(path)
+    agent.start()
+    config = bundle.config("sleep", "1000")
+    _notifying(path, "mkdir", "mkdirat", privileges=True)(config)
+    bundle.write(config)
+    with open(os.devnull, "r+b") as null:
+        subprocess.run(
+            bundle.command("create", "c"), check=True, stdin=null, stdout=null, stderr=null, cwd=bundle.folder
+        )
+    assert agent.told["state"]["status"] == "creating"
+    assert bundle.sampan("start", "c").returncode == 0
+    init = bundle.pid()
+    path.unlink()
+    second = Agent(path)
+    second.start()
+    done = bundle.sampan("exec", "c", "mkdir", "/made")
+    second.wait()
+    assert done.returncode == 1 and "Directory not empty" in done.stderr, done
+    assert second.told["state"]["status"] == "running" and second.told["state"]["pid"] == init
+    assert second.told["pid"] != init
+
+
+@pytest.mark.parametrize("privileges", [True, False])
+def test_an_agent_may_be_asked_about_everything_but_write(bundle: Bundle, privileges: bool) -> None:
+    """What the new process does before the agent has the listener would else wait for ever."""
+    path = bundle.folder / "agent.sock"
+    agent = Agent(path, lets_go_on=True)
+    agent.start()
+    names = (
+        *("read", "close", "dup", "fcntl", "sendmsg", "sendto", "recvmsg", "poll", "ppoll", "mmap", "munmap"),
+        *("brk", "futex", "capset", "capget", "prctl", "execve", "openat", "exit_group", "rt_sigaction"),
+    )
+    done = bundle.run("echo", "done", change=_notifying(path, *names, privileges=privileges))
+    agent.wait()
+    assert (done.returncode, done.stdout) == (0, "done\n"), done
+    assert agent.answered > 3
+
+
+def test_without_an_agent_the_start_fails(bundle: Bundle) -> None:
+    done = bundle.run("true", change=_notifying(bundle.folder / "none.sock", "mkdir", privileges=True))
+    why = f"dial unix {bundle.folder}/none.sock: connect: no such file or directory"
+    assert f"failed to connect with seccomp agent specified in the seccomp profile: {why}" in done.stderr
+    assert bundle.cgroup_folders() == []
+
+
+def test_a_listener_without_a_rule_that_notifies_is_not_asked_for(bundle: Bundle) -> None:
+    change = _notifying(bundle.folder / "none.sock", "mkdir", privileges=True)
+
+    def allowing(config: Config) -> None:
+        change(config)
+        config["linux"]["seccomp"]["syscalls"][0]["action"] = "SCMP_ACT_ALLOW"
+
+    assert bundle.run("true", change=allowing).returncode == 0
