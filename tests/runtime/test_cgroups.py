@@ -183,6 +183,23 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.root
+def test_delegation_gives_the_files_that_the_kernel_names_and_no_limit() -> None:
+    cgroup = _v2()
+    cgroup.create()
+    try:
+        cgroup.delegate(100000)
+        owners = {path.name: path.stat().st_uid for path in Path(cgroup.folder).iterdir()}
+        assert Path(cgroup.folder).stat().st_uid == 100000
+        given = {name for name, owner in owners.items() if owner == 100000}
+        named = set(Path("/sys/kernel/cgroup/delegate").read_text().split())
+        assert given == named & set(owners)
+        assert {"cgroup.procs", "cgroup.subtree_control"} <= given
+        assert "cgroup.max.depth" not in given
+    finally:
+        cgroup.delete()
+
+
+@pytest.mark.root
 def test_life(cgroup: Cgroup, sleeper: subprocess.Popen[bytes]) -> None:
     assert cgroup.exists() and cgroup.pids() == []
     cgroup.create()

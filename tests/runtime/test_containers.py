@@ -60,13 +60,17 @@ def test_joined_namespaces(bundle: Bundle, tmp_path: Path) -> None:
         assert "sleep 1000" in names
 
 
-def test_namespace_path_of_another_type_is_refused(bundle: Bundle) -> None:
+@pytest.mark.parametrize("kind", ["pid", "network", "ipc", "uts", "user", "cgroup", "time", "mount"])
+def test_namespace_path_of_another_type_is_refused(bundle: Bundle, kind: str) -> None:
     def change(config: dict[str, Any]) -> None:
-        config["linux"]["namespaces"][1] = {"type": "network", "path": "/proc/self/ns/uts"}
+        wrong = "uts" if kind != "uts" else "ipc"
+        others = [entry for entry in config["linux"]["namespaces"] if entry["type"] != kind]
+        config["linux"]["namespaces"] = [*others, {"type": kind, "path": f"/proc/self/ns/{wrong}"}]
 
     done = bundle.run("true", change=change)
     assert done.returncode == 1
-    assert "failed to join the network namespace: invalid argument" in done.stderr
+    assert f"failed to join the {kind} namespace: invalid argument" in done.stderr
+    assert bundle.cgroup_folders() == []
 
 
 def test_user_namespace(bundle: Bundle) -> None:

@@ -125,7 +125,7 @@ def launch(
         context.stdio, context.preserve_fds = _streams(stdio), options.preserve_fds
         context.opened = _id_mapped_sources(spec, context, stack)
         group = _resctrl_group(spec, container_id, stack)
-        new.prepare_cgroup(spec.linux.resources)
+        new.prepare_cgroup(spec.linux.resources, _cgroup_owner(spec))
         new.clone(operations, _clone_flags(spec, context.namespaces), context.namespaces.get("pid"))
         launched = _accompany(new, spec, state, prepare, group, choices.filter)
         if gate is None:
@@ -179,6 +179,19 @@ def check_host(spec: Spec) -> None:
         from sampan.runtime import security_modules  # rare
 
         security_modules.check(spec)
+
+
+def _cgroup_owner(spec: Spec) -> int | None:
+    """Who the cgroup is to be given to: a container's root who sees it alone, and may write there.
+
+    The specification, "Cgroup ownership". Without a user namespace it belongs to that root anyway.
+    """
+    if not (spec.linux.is_new("cgroup") and spec.linux.is_new("user")):
+        return None
+    if all(mount.options.read_only for mount in spec.mounts if mount.type in ("cgroup", "cgroup2")):
+        return None
+    roots = (entry.host_id for entry in spec.linux.uid_mappings if entry.container_id == 0 and entry.size)
+    return next(roots, None)
 
 
 def _id_mapped_sources(spec: Spec, context: Context, stack: ExitStack) -> dict[int, int]:

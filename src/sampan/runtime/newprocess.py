@@ -65,14 +65,25 @@ class NewProcess:
         self.context = Context(channel.ChildChannel(self._child_end))
         stack.callback(self._leave)
 
-    def prepare_cgroup(self, resources: Resources) -> None:
-        """Make sure that the cgroup is ours alone; make it now if the process can be born in it."""
-        found = self._cgroup.pids() if self._cgroup.exists() else []
-        if found:
-            raise errors.StartFailed(f"container's cgroup is not empty: {len(found)} process(es) found", 125)
+    def prepare_cgroup(self, resources: Resources, owner: int | None = None) -> None:
+        """Make sure that the cgroup is ours alone; make it now if the process can be born in it.
+
+        `owner`: a user of the host to whom it is delegated.
+        """
+        if self._cgroup.exists():
+            found = self._cgroup.pids()
+            if found:
+                raise errors.StartFailed(
+                    f"container's cgroup is not empty: {len(found)} process(es) found", 125
+                )
+            # A process would be born to stand still in there.
+            if self._cgroup.is_frozen():
+                raise errors.StartFailed("container's cgroup unexpectedly frozen", 125)
         self._made_cgroup = True
         if self._cgroup.takes_newborns:
             self._limit(resources)
+            if owner is not None:
+                self._cgroup.delegate(owner)
 
     def find_cgroup(self) -> None:
         """For a cgroup that is there already, with its limits: let the process inherit its entrances."""
@@ -95,7 +106,12 @@ class NewProcess:
                 own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
                 restore.callback(os.close, own)
                 # Only children are affected (setns(2)), so the one that is born next.
-                processes.setns(pid_namespace, processes.CLONE_NEWPID)
+                try:
+                    processes.setns(pid_namespace, processes.CLONE_NEWPID)
+                except OSError as error:
+                    if error.errno == errno.ESRCH:  # of a pidfd: the container has ended
+                        raise
+                    raise start_failed(f"failed to join the pid namespace: {go_error(error)}") from error
                 restore.callback(processes.setns, own, processes.CLONE_NEWPID)
             cgroup_fd = self._birthplace()
             if cgroup_fd is not None:

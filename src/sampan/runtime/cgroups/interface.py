@@ -75,6 +75,12 @@ class Cgroup(Protocol):
     def apply(self, resources: Resources) -> None:
         """Set limits. Raises InvalidArgument or Unsupported for one that this host cannot set."""
 
+    def delegate(self, uid: int) -> None:
+        """Give the cgroup to a user of the host, who may then make others below and move processes there.
+
+        Only cgroup v2 is made for that; on v1 nothing happens.
+        """
+
     def attach(self, pid: int) -> None:
         """Move a process here. May wait 7-11 ms for an RCU grace period: see `entrances`."""
 

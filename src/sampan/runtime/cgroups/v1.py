@@ -81,6 +81,9 @@ class V1Cgroup:
     def apply(self, resources: Resources) -> None:
         v1_limits.apply(self, resources, self._unified)
 
+    def delegate(self, uid: int) -> None:
+        """Nothing: who may write to a cgroup of v1 can give itself more than it was given."""
+
     def attach(self, pid: int) -> None:
         for folder in self._folders():
             folders.write(f"{folder}/cgroup.procs", str(pid))

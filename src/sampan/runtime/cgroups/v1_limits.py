@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def apply(cgroup: V1Cgroup, resources: Resources, unified: V2Cgroup | None) -> None:
     if resources.unified:
-        raise errors.Unsupported("linux.resources.unified needs cgroup v2")
+        raise errors.Unsupported("invalid configuration: cannot use unified on cgroup v1")
     if resources.devices:
         _devices(cgroup, resources.devices)
     if resources.memory != Memory():

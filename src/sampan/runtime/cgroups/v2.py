@@ -17,6 +17,9 @@ from sampan.runtime.spec.resources import HugepageLimit, Resources
 
 _FREEZE_SECONDS = 10.0
 
+# cgroups(7): names of files, since Linux 4.15.
+_DELEGATED = "/sys/kernel/cgroup/delegate"
+
 
 class V2Cgroup:
     """`top` is the mount point of the tree, `below` the path from there, both without a slash at the end."""
@@ -55,6 +58,15 @@ class V2Cgroup:
         v2_limits.apply(self.folder, resources)
         if resources.devices:
             device_programs.attach(self.folder, resources.devices)
+
+    def delegate(self, uid: int) -> None:
+        """As the specification has it: the folder, and the files that the kernel names for this."""
+        os.chown(self.folder, uid, -1)
+        for name in folders.read(_DELEGATED).split():
+            try:
+                os.chown(f"{self.folder}/{name}", uid, -1)
+            except FileNotFoundError:
+                pass  # of a controller that is not enabled here
 
     def limit_hugepages(self, limit: HugepageLimit) -> None:
         v2_limits.limit_hugepages(self.folder, limit)
