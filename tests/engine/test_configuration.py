@@ -200,7 +200,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"HostConfig": {"LogConfig": {"Type": "syslog"}}}, "--log-driver"),
     ({"HostConfig": {"LogConfig": {"Type": "json-file", "Config": {"compress": "true"}}}}, "compress"),
     ({"HostConfig": {"LogConfig": {"Type": "json-file", "Config": {"tag": "x"}}}}, "--log-opt tag=x"),
-    ({"Healthcheck": {"Test": ["CMD", "true"]}}, "--health-cmd"),
     ({"MacAddress": "02:42:ac:11:00:02"}, "--mac-address"),
     ({"NetworkingConfig": {"EndpointsConfig": {"other": {}}}}, "--network other"),
     ({"NetworkingConfig": {"EndpointsConfig": {"bridge": {"Aliases": ["a"]}}}}, "--network-alias"),

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from sampan import errors
-from sampan.engine import limits, restarts, signals
+from sampan.engine import health, limits, restarts, signals
 from sampan.engine.host import Host
 from sampan.engine.schema import ContainerConfig, ContainerCreate, HostConfig, LogConfig
 from sampan.engine.security import capabilities, options
@@ -55,7 +55,7 @@ def merge(config: ContainerConfig, image: ContainerConfig) -> ContainerConfig:
         "working_dir": config.working_dir or image.working_dir,
         "volumes": _union(config.volumes, image.volumes),
         "stop_signal": config.stop_signal or image.stop_signal,
-        "healthcheck": config.healthcheck or image.healthcheck,
+        "healthcheck": health.merge(config.healthcheck, image.healthcheck),
     }
     if not config.entrypoint:
         if not config.cmd:
@@ -135,6 +135,8 @@ def check_config(config: ContainerConfig) -> None:
         )
     if config.stop_signal:
         signals.parse(config.stop_signal)
+    if config.healthcheck is not None:
+        health.check(config.healthcheck)
     for entry in config.env or ():
         if not entry.partition("=")[0]:
             raise errors.InvalidArgument(f"invalid environment variable: {entry}")

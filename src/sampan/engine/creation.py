@@ -106,9 +106,6 @@ def _from_image(services: Services, record: Record, image: Image, warnings: list
         images_own = msgspec.convert(image.run_config, ContainerConfig)
     except msgspec.ValidationError as error:
         raise errors.InvalidArgument(f"invalid configuration of image {image.id}: {error}") from None
-    if images_own.healthcheck is not None and record.config.healthcheck is None:
-        warnings.append("Health checks are not supported yet. That of the image is not run.")
-        images_own = msgspec.structs.replace(images_own, healthcheck=None)
     if images_own.volumes:
         # Without a volume the data would go with the container: better not to run.
         raise errors.Unsupported(

@@ -17,6 +17,7 @@ from sampan.engine.containers import Containers
 from sampan.engine.database import Database
 from sampan.engine.events import Events
 from sampan.engine.execs import Execs
+from sampan.engine.health import HealthChecks
 from sampan.engine.images import Images
 from sampan.engine.lifecycle import Lifecycle
 from sampan.engine.network import Network
@@ -49,6 +50,7 @@ class Engine:
         self._tasks = Tasks()
         self._zygote = Zygote(self._threads)
         self._services: Services | None = None
+        self._health: HealthChecks | None = None
 
     async def start(self) -> None:
         """Open the state, set up the network, find the containers again. Raises what keeps it from that."""
@@ -58,18 +60,22 @@ class Engine:
                 None, functools.partial(self._open, asyncio.get_running_loop())
             )
             lifecycle = Lifecycle(services)
+            self.execs = Execs(services, lifecycle)
+            lifecycle.health.run = self.execs.run
+            self._health = lifecycle.health
             await recovery.recover(services, lifecycle)
         except BaseException:
             await self.close()
             raise
         self.containers = Containers(services, lifecycle)
-        self.execs = Execs(services, lifecycle)
         self.images = Images(services.images, self._threads, services.registry)
         self.networks = Networks(services)
         self.system = System(services, self.containers)
 
     async def close(self) -> None:
         """Leave the containers to their shims and let go of everything else. Can run twice."""
+        if self._health is not None:
+            await self._health.close()
         await self._tasks.close(_SECONDS_TO_END)
         services, self._services = self._services, None
         if services is not None:

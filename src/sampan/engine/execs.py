@@ -14,12 +14,15 @@ ended when they become many: health checks of clients create one every few secon
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import json
 import os
 import secrets
+import signal
+import socket
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import msgspec
@@ -28,6 +31,7 @@ from sampan import errors
 from sampan.engine import detachkeys, ociconfig
 from sampan.engine.attaching import client_name
 from sampan.engine.container import Container, Paths
+from sampan.engine.health import MAX_OUTPUT
 from sampan.engine.lifecycle import Lifecycle
 from sampan.engine.schema import ExecCreate, ExecStart
 from sampan.engine.security import capabilities
@@ -61,6 +65,7 @@ class Execution:
         self.state = ExecState.CREATED
         self.pid = 0
         self.exit_code: int | None = None
+        self.over = asyncio.Event()
         self._lifecycle = lifecycle
 
     @property
@@ -86,6 +91,7 @@ class Execution:
         if self.is_running:
             self.state, self.exit_code = ExecState.ENDED, code
             self.publish("exec_die", exitCode=str(code))
+            self.over.set()
 
     def document(self) -> Document:
         """`GET /exec/{id}/json`."""
@@ -162,6 +168,44 @@ class Execs:
 
     async def inspect(self, identifier: str) -> Document:
         return self._find(identifier).document()
+
+    async def run(self, container: Container, command: list[str], seconds: float) -> tuple[int, str]:
+        """Run a command and return its exit code and output, the first 4096 bytes of it.
+
+        Raises TimeoutError when it takes longer than that; it is killed then. Other errors as `start`.
+        """
+        execution = Execution(
+            container, ExecCreate(cmd=command, attach_stdout=True, attach_stderr=True), self._lifecycle
+        )
+        container.executions[execution.id] = execution
+        try:
+            execution.publish(f"exec_create: {' '.join(command)}")
+            execution.began()
+            async with asyncio.timeout(seconds):
+                output = await self._output(execution)
+                await execution.over.wait()
+        except TimeoutError:
+            if container.shim is not None:
+                with suppress(errors.SampanError):
+                    await container.shim.request(protocol.Kill(0, signal.SIGKILL, execution.id))
+            raise
+        finally:
+            execution.exited(_NOT_EXECUTABLE)
+            container.executions.pop(execution.id, None)
+        return execution.exit_code or 0, output
+
+    async def _output(self, execution: Execution) -> str:
+        ours, theirs = socket.socketpair()
+        with ours:
+            ours.setblocking(False)
+            with theirs:
+                attach = protocol.Attach(seq=0, client=client_name(), exec=execution.id)
+                await self._run(execution, ExecStart(), attach, fds=[theirs.fileno()])
+            loop, found = asyncio.get_running_loop(), b""
+            while part := await loop.sock_recv(ours, 1 << 16):
+                found = (found + part)[: MAX_OUTPUT + 1]
+        text = found[:MAX_OUTPUT].decode(errors="replace")
+        return f"{text}..." if len(found) > MAX_OUTPUT else text
 
     # --- within ---
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from sampan.engine import ociconfig
+from sampan.engine import health, ociconfig
 from sampan.engine.container import Container, Paths
 from sampan.engine.mountpoints import MountPoint
 from sampan.engine.network import Network
-from sampan.engine.record import NEVER, Status
+from sampan.engine.record import NEVER, STARTING, Status
 from sampan.engine.settings import Settings
 from sampan.engine.states import State
 from sampan.wire import gotime, units
@@ -94,6 +94,7 @@ def document(
 
 def state_document(status: Status) -> Document:
     state = status.state
+    own = {} if status.health is None else {"Health": health.document(status.health)}
     return {
         "Status": state.value,
         "Running": state.is_running,
@@ -106,7 +107,7 @@ def state_document(status: Status) -> Document:
         "Error": status.error,
         "StartedAt": gotime.format_rfc3339(status.started_at),
         "FinishedAt": gotime.format_rfc3339(status.finished_at),
-    }
+    } | own
 
 
 def summary(container: Container, network: Network, images: Mapping[str, str]) -> Document:
@@ -140,7 +141,7 @@ def status_text(status: Status) -> str:
     if state is State.RESTARTING:
         return f"Restarting ({status.exit_code}) {_since(status.finished_at)} ago"
     if state.is_running:
-        return f"Up {_since(status.started_at)}{' (Paused)' if state is State.PAUSED else ''}"
+        return f"Up {_since(status.started_at)}{_addition(status)}"
     if state is State.REMOVING:
         return "Removal In Progress"
     if state is State.DEAD:
@@ -148,6 +149,14 @@ def status_text(status: Status) -> str:
     if state is State.CREATED:
         return "Created"
     return f"Exited ({status.exit_code}) {_since(status.finished_at)} ago"
+
+
+def _addition(status: Status) -> str:
+    if status.state is State.PAUSED:
+        return " (Paused)"
+    if status.health is None:
+        return ""
+    return f" ({'health: ' if status.health.status == STARTING else ''}{status.health.status})"
 
 
 def _since(moment: int) -> str:

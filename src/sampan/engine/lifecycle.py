@@ -23,6 +23,7 @@ import msgspec
 from sampan import errors
 from sampan.engine import preparation, restarts
 from sampan.engine.container import NEXT_EXIT, NOT_RUNNING, REMOVED, Container, Paths
+from sampan.engine.health import HealthChecks
 from sampan.engine.network import DRIVERS, kind_of
 from sampan.engine.preparation import Peer, Prepared
 from sampan.engine.record import Status
@@ -55,6 +56,7 @@ class Lifecycle:
     def __init__(self, services: Services) -> None:
         self._services = services
         self.is_recovering = True
+        self.health = HealthChecks(services, self.publish)
 
     # --- start ---
 
@@ -207,6 +209,8 @@ class Lifecycle:
             _log.warning("container %s: %s", container.id, warning)
         self._publish_network("connect", container)
         self.publish(container, "start")
+        self.health.started(container)
+        status = container.status
         await self._services.threads.run(self._services.database.save_status, container.id, status)
 
     # --- the end ---
@@ -231,6 +235,8 @@ class Lifecycle:
             restart_count=outcome.restart_count + starts_again,
             endpoint=None,
         )
+        self.health.stop(container)
+        status = container.status
         for execution in container.executions.values():
             execution.exited(_KILLED)
         if exited.oom_killed:

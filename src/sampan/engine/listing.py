@@ -78,7 +78,7 @@ def _tests(registry: Registry, selection: Selection) -> list[Callable[[Container
     add("status", lambda container, wanted: container.state.value in wanted)
     add("network", _is_in_network)
     add("volume", _has_mount)
-    add("health", lambda _container, wanted: "none" in wanted)
+    add("health", lambda container, wanted: _health(container) in wanted)
     add("is-task", lambda _container, wanted: "false" in wanted or "0" in wanted)
     add("isolation", lambda _container, wanted: "default" in wanted)
     if exits := filters.get("exited"):
@@ -139,6 +139,11 @@ def has_labels(labels: Mapping[str, str] | None, wanted: Sequence[str]) -> bool:
         if name not in present or (equals and present[name] != value):
             return False
     return True
+
+
+def _health(container: Container) -> str:
+    health = container.status.health
+    return "none" if health is None else health.status
 
 
 def _is_in_network(container: Container, wanted: Sequence[str]) -> bool:

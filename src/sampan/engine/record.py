@@ -36,6 +36,30 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return self.id[:12]
 
 
+STARTING = "starting"
+HEALTHY = "healthy"
+UNHEALTHY = "unhealthy"
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """One run of a health check. Times are nanoseconds since 1970; -1 is the exit code of one that failed to
+    run, or to end in time.
+    """
+
+    start: int
+    end: int
+    exit_code: int
+    output: str
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What the health checks of a container have found so far, oldest probe first."""
+
+    status: str = STARTING
+    failing_streak: int = 0
+    log: tuple[Probe, ...] = ()
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """How a container stands."""
 
@@ -52,6 +76,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The name that it was last started with."""
     restart_count: int = 0
     """How often its policy has started it again since it was last started by hand."""
+    health: Health | None = None
+    """None without health checks."""
     manually_stopped: bool = False
     """It was told to end, and not started since."""
     files_owner: str = ""

@@ -39,10 +39,6 @@ _HOST_OPTIONS: dict[str, tuple[Callable[[HostConfig], object], str]] = {
 }
 
 _CONFIG_OPTIONS: dict[str, tuple[Callable[[ContainerConfig], object], str]] = {
-    "--health-cmd": (
-        lambda config: config.healthcheck is not None and (config.healthcheck.test or ["NONE"]) != ["NONE"],
-        "health checks",
-    ),
     "--volume": (lambda config: config.volumes, "volumes"),
     "--mac-address": (lambda config: config.mac_address, "MAC addresses of one's own choice"),
     "NetworkDisabled": (lambda config: config.network_disabled, "disabled networks"),
