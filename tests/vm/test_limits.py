@@ -104,6 +104,8 @@ def test_memory(boat: Boat) -> None:
     stats = boat.cgroup(container).stats()
     assert stats.memory_limit == 48 << 20
     assert 0 < (stats.memory_usage or 0) < 48 << 20
+    shown = boat.output("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}} {{.PIDs}}", container)
+    assert shown.endswith(" / 48MiB 1")
     # An exec counts as well: /dev/shm is the container's memory.
     boat.output("exec", container, "dd", "if=/dev/zero", "of=/dev/shm/x", "bs=1M", "count=20")
     assert (boat.cgroup(container).stats().memory_usage or 0) > 20 << 20

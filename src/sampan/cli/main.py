@@ -37,6 +37,7 @@ COMMANDS = {
     "run": "run",
     "save": "save",
     "start": "start",
+    "stats": "stats",
     "stop": "stop",
     "tag": "tag",
     "top": "top",
@@ -64,6 +65,7 @@ GROUPS = {
         "rm": "rm",
         "run": "run",
         "start": "start",
+        "stats": "stats",
         "stop": "stop",
         "top": "top",
         "unpause": "unpause",
@@ -110,7 +112,6 @@ NOT_YET = frozenset(
         "secret",
         "service",
         "stack",
-        "stats",
         "swarm",
         "trust",
         "update",
@@ -118,7 +119,7 @@ NOT_YET = frozenset(
     ]
 )
 GROUPS_NOT_YET = {
-    "container": frozenset(["commit", "cp", "diff", "export", "stats", "update"]),
+    "container": frozenset(["commit", "cp", "diff", "export", "update"]),
     "image": frozenset(["build", "pull", "push"]),
     "network": frozenset(["connect", "create", "disconnect", "prune", "rm", "remove"]),
     "system": frozenset(["dial-stdio", "prune"]),

@@ -27,6 +27,7 @@ from sampan.engine import (
     processes,
     restarts,
     signals,
+    statistics,
 )
 from sampan.engine.container import CONDITIONS, NOT_RUNNING, Container
 from sampan.engine.lifecycle import Lifecycle
@@ -44,6 +45,7 @@ Filters = Mapping[str, Sequence[str]]
 _log = logging.getLogger("sampan.engine")
 
 _SIGKILL = int(signal_numbers.SIGKILL)
+_STATS_SECONDS = 1.0
 _STOP_SECONDS = 10
 # After SIGKILL a process ends at once, unless it waits for a disk or a device.
 _SECONDS_TO_DIE = 10.0
@@ -206,6 +208,31 @@ class Containers:
         container.running_shim()
         cgroup = self._cgroup(container)
         return await self._services.threads.run(lambda: processes.top(ps_args, set(cgroup.pids())))
+
+    def stats(self, reference: str, *, stream: bool, one_shot: bool) -> AsyncIterator[Document]:
+        """Samples, one each second; one alone, and with `one_shot` at once, unless `stream`."""
+        return self._stats(self._resolve(reference), stream=stream, one_shot=one_shot)
+
+    async def _stats(self, container: Container, *, stream: bool, one_shot: bool) -> AsyncIterator[Document]:
+        before: Document | None = None
+        while self._services.registry.find(container.id) is container:
+            status = container.status
+            # A container on the host's network, or on another's, has no counters of its own.
+            pid = status.pid if status.endpoint is not None else 0
+            if status.state.has_processes:
+                cgroup = self._cgroup(container)
+                found = await self._services.threads.run(
+                    statistics.sample, container.name, container.id, cgroup, pid
+                )
+            else:
+                found = statistics.nothing(container.name, container.id)
+            # The first sample alone says nothing of the processors.
+            if stream or one_shot or before is not None or not status.state.has_processes:
+                yield statistics.following(found, before)
+                if not stream:
+                    return
+            before = found
+            await asyncio.sleep(_STATS_SECONDS)
 
     async def logs(
         self, reference: str, options: LogOptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sampan import errors
 from sampan.api import gates
@@ -49,6 +49,22 @@ async def inspect(engine: Engine, request: Request) -> Reply:
 
 async def top(engine: Engine, request: Request) -> Reply:
     return json_response(await engine.containers.top(request.name, request.query.text("ps_args")))
+
+
+async def stats(engine: Engine, request: Request) -> Reply:
+    query = request.query
+    stream = query.flag("stream") if query.text("stream") else True
+    one_shot = query.flag("one-shot")
+    if stream and one_shot:
+        raise errors.InvalidArgument("cannot have stream=true and one-shot=true")
+    return Stream(
+        _json_lines(engine.containers.stats(request.name, stream=stream, one_shot=one_shot)), lasting=stream
+    )
+
+
+async def _json_lines(documents: AsyncIterator[dict[str, Any]]) -> AsyncGenerator[bytes, None]:
+    async for document in documents:
+        yield json_line(document)
 
 
 async def logs(engine: Engine, request: Request) -> Reply:
@@ -168,6 +184,7 @@ ROUTES = (
     Route("GET", "/containers/{name}/json", inspect),
     Route("GET", "/containers/{name}/top", top),
     Route("GET", "/containers/{name}/logs", logs),
+    Route("GET", "/containers/{name}/stats", stats),
     Route("POST", "/containers/{name}/start", start),
     Route("POST", "/containers/{name}/stop", stop),
     Route("POST", "/containers/{name}/restart", restart),
