@@ -71,16 +71,16 @@ def test_id_mapped_mount_in_a_user_namespace(bundle: Bundle) -> None:
     source = _owned(bundle)
 
     def change(config: Config) -> None:
-        _in_user_namespace(config)
+        in_user_namespace(config)
         _mount(destination="/tmp", type="bind", source=str(source), options=["bind", "idmap"])(config)
 
-    _give_away(bundle)
+    give_away(bundle)
     output = bundle.shell("cd /tmp; stat -c '%n %u %g' zero one; touch new; stat -c %u new", change)
     assert output.splitlines() == ["zero 0 1", "one 1 2", "0"]
     assert (source / "new").stat().st_uid == 0
 
 
-def _in_user_namespace(config: Config) -> None:
+def in_user_namespace(config: Config) -> None:
     config["linux"]["namespaces"].append({"type": "user"})
     for key in ("uidMappings", "gidMappings"):
         config["linux"][key] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
@@ -88,7 +88,7 @@ def _in_user_namespace(config: Config) -> None:
     config["mounts"] = [mount for mount in config["mounts"] if mount["type"] != "cgroup"]
 
 
-def _give_away(bundle: Bundle) -> None:
+def give_away(bundle: Bundle) -> None:
     bundle.folder.parent.chmod(0o755)
     for folder, names, _ in os.walk(bundle.rootfs):
         for path in (folder, *(f"{folder}/{name}" for name in names)):
@@ -142,7 +142,7 @@ def test_remount_changes_the_file_system_unless_it_is_a_bind(bundle: Bundle) -> 
 
 def test_devices_in_a_user_namespace(bundle: Bundle) -> None:
     def change(config: Config) -> None:
-        _in_user_namespace(config)
+        in_user_namespace(config)
         config["linux"]["devices"] = [
             {"path": "/dev/full", "type": "c", "major": 1, "minor": 7, "fileMode": 438},
             {"path": "/dev/pipe", "type": "p", "fileMode": 384},
@@ -150,7 +150,7 @@ def test_devices_in_a_user_namespace(bundle: Bundle) -> None:
         # Rules in the devices cgroup are another matter.
         config["linux"]["resources"] = {}
 
-    _give_away(bundle)
+    give_away(bundle)
     output = bundle.shell(
         "stat -c '%n %F %t %T' /dev/full /dev/pipe; (echo x > /dev/full) 2>&- || echo full", change
     )

@@ -74,7 +74,7 @@ def test_what_is_rarely_needed_is_not_loaded() -> None:
     command = [sys.executable, "-I", "-S", "-c", program]
     loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     rare = {
-        *("idmapped", "netdevices", "resctrl", "seccomp_agent", "security_modules"),
+        *("idmapped", "intermediary", "netdevices", "resctrl", "seccomp_agent", "security_modules"),
         *(f"operations.{name}" for name in ("labels", "listener", "scheduling")),
         *(f"spec.{name}" for name in ("coverage", "intel_rdt", "memory_policy", "numbers", "scheduling")),
     }

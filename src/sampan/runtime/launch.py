@@ -126,7 +126,13 @@ def launch(
         context.opened = _id_mapped_sources(spec, context, stack)
         group = _resctrl_group(spec, container_id, stack)
         new.prepare_cgroup(spec.linux.resources, _cgroup_owner(spec))
-        new.clone(operations, _clone_flags(spec, context.namespaces), context.namespaces.get("pid"))
+        namespaces = context.namespaces
+        new.clone(
+            operations,
+            _clone_flags(spec, namespaces),
+            namespaces.get("pid"),
+            _joined_beforehand(spec, namespaces),
+        )
         launched = _accompany(new, spec, state, prepare, group, choices.filter)
         if gate is None:
             running = replace(state, pid=new.pid, status="running").to_json()
@@ -290,6 +296,13 @@ def _clone_flags(spec: Spec, joined: Mapping[str, int]) -> int:
         if spec.linux.is_new(kind) and kind not in joined:
             flags |= NAMESPACES[kind][0]
     return flags
+
+
+def _joined_beforehand(spec: Spec, namespaces: Mapping[str, int]) -> dict[str, int]:
+    """Namespaces that the new process cannot join itself: with a user namespace, all but that of pids."""
+    if "user" not in spec.linux.namespaces:
+        return {}
+    return {kind: fd for kind, fd in namespaces.items() if kind != "pid"}
 
 
 def seccomp_filter(spec: Spec, directory: str = seccomp_cache.DIRECTORY) -> plan.Filter | None:

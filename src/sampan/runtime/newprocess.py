@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import select
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
 from sampan import errors
@@ -57,6 +57,7 @@ class NewProcess:
         self._made_cgroup = False
         self._sibling = sibling
         self._misborn = False
+        self._joined: Mapping[str, int] | None = None
         self._console: int | None = None
         self._release = -1
         self._done = False
@@ -92,8 +93,20 @@ class NewProcess:
         except OSError as error:
             raise start_failed(f"unable to apply cgroup configuration: {_cgroup_error(error)}") from error
 
-    def clone(self, operations: Sequence[Operation], flags: int, pid_namespace: int | None) -> None:
-        """Make the process, in new namespaces (`flags`), or born in an existing pid namespace."""
+    def clone(
+        self,
+        operations: Sequence[Operation],
+        flags: int,
+        pid_namespace: int | None,
+        joined: Mapping[str, int] | None = None,
+    ) -> None:
+        """Make the process, in new namespaces (`flags`), or born in an existing pid namespace.
+
+        `joined`: namespaces that it has to be born in, since it could not enter them itself.
+        """
+        if joined and self._sibling:
+            raise errors.Unsupported("a user namespace with joined namespaces is not supported here")
+        self._joined = joined
         # The child inherits it: from its first instruction on, nobody inside may trace it or look through its
         # files.
         processes.set_dumpable(False)
@@ -134,18 +147,25 @@ class NewProcess:
             flags |= processes.CLONE_PARENT
         try:
             if cgroup_fd is None:
-                return processes.clone3(flags)
+                return self._clone3_where_needed(flags, None)
             try:
-                return processes.clone3(flags, cgroup_fd=cgroup_fd)
+                return self._clone3_where_needed(flags, cgroup_fd)
             except OSError as error:
                 # EBUSY: an exec, and the container's init has handed controllers on to cgroups of its own.
                 if error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
                     raise
                 self._misborn = True
                 self._close_entrances()
-                return processes.clone3(flags)
+                return self._clone3_where_needed(flags, None)
         except OSError as error:
             raise start_failed(f"clone3: {go_error(error)}") from error
+
+    def _clone3_where_needed(self, flags: int, cgroup_fd: int | None) -> tuple[int, int]:
+        if not self._joined:
+            return processes.clone3(flags, cgroup_fd=cgroup_fd)
+        from sampan.runtime import intermediary  # rare
+
+        return intermediary.clone3(self._joined, flags, cgroup_fd)
 
     def announce(self, stage: Stage) -> None:
         self._channel.announce(stage)

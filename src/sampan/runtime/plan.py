@@ -230,7 +230,8 @@ def _begin(spec: Spec, container_id: str) -> list[Operation]:
     linux = spec.linux
     operations: list[Operation] = []
     joined = tuple(kind for kind, path in linux.namespaces.items() if path is not None and kind != "pid")
-    if joined:
+    # With a user namespace it is too late for that: see `intermediary`.
+    if joined and "user" not in linux.namespaces:
         operations.append(namespaces.JoinNamespaces(joined))
     # Unbindable comes at the end: a tree that cannot be bound could not be prepared either.
     propagation = linux.rootfs_propagation

@@ -17,7 +17,7 @@ from sampan.runtime.spec.linux import NAMESPACES
 
 # The user namespace first: it gives the right to enter the others. The mount namespace last: it changes the
 # paths.
-_ORDER = ("user", "ipc", "uts", "network", "cgroup", "time", "mount")
+JOIN_ORDER = ("user", "ipc", "uts", "network", "cgroup", "time", "mount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class JoinNamespaces:
         return f"join the namespaces {' '.join(self.types)}"
 
     def execute(self, context: Context) -> None:
-        for kind in _ORDER:
+        for kind in JOIN_ORDER:
             if kind not in self.types:
                 continue
             try:

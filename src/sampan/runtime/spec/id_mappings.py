@@ -16,6 +16,8 @@ class IdMapping:
 
 
 def parse_mappings(fields: Fields, key: str) -> tuple[IdMapping, ...]:
+    if key not in fields.document:
+        return ()
     return tuple(
         IdMapping(
             entry.required_unsigned("containerID"),
