@@ -94,8 +94,8 @@ def test_a_hook_that_takes_too_long_or_fails(bundle: Bundle) -> None:
 
     done = bundle.run("true", change=change(_hook("sleep 100", timeout=1), "createContainer"))
     assert "error running createContainer hook #0: hook ran past specified timeout of 1.0s" in done.stderr
-    done = bundle.run("true", change=change(_hook("echo why >&2; exit 3"), "createRuntime"))
-    assert "error running createRuntime hook #0: exit status 3, stdout: , stderr: why" in done.stderr
+    done = bundle.run("true", change=change(_hook("echo what; echo why >&2; exit 3"), "createRuntime"))
+    assert "error running createRuntime hook #0: exit status 3, stdout: what" in done.stderr
     assert bundle.cgroup_folders() == []
 
 

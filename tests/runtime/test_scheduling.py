@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def test_a_scheduler_that_the_kernel_refuses(bundle: Bundle) -> None:
     assert "error setting scheduler: invalid argument" in done.stderr
 
 
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="takes two processors")
 def test_exec_runs_with_the_scheduler_and_on_the_processors_that_it_names(bundle: Bundle) -> None:
     with bundle.running():
         program = bundle.config("sh", "-c", f"{SCHEDULING}; taskset -p $$")["process"]
@@ -71,6 +73,18 @@ def test_memory_policy(bundle: Bundle) -> None:
         assert " local " in bundle.sampan("exec", "c", "head", "-1", "/proc/self/numa_maps").stdout
     done = bundle.run("true", change=linux(memoryPolicy={"mode": "MPOL_BIND"}))
     assert "error setting memory policy: invalid argument" in done.stderr
+
+
+@pytest.mark.skipif(not has_apparmor(), reason="this kernel has no AppArmor")
+def test_apparmor_profile(bundle: Bundle) -> None:
+    profile = bundle.shell("cat /proc/self/attr/current", process(apparmorProfile="unconfined"))
+    assert profile.startswith("unconfined")
+    done = bundle.run("true", change=process(apparmorProfile="no-such-profile"))
+    assert "unable to apply apparmor profile" in done.stderr
+    with bundle.running():
+        program = bundle.config("true")["process"] | {"apparmorProfile": "no-such-profile"}
+        (bundle.folder / "process.json").write_text(json.dumps(program))
+        assert "unable to apply apparmor profile" in bundle.sampan("exec", "-p", "process.json", "c").stderr
 
 
 def test_what_the_kernel_has_no_module_for_is_refused(bundle: Bundle) -> None:

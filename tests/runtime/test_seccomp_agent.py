@@ -127,6 +127,42 @@ def test_seccomp_agent_of_a_created_container_and_of_an_exec(bundle: Bundle) -> 
     assert second.told["pid"] != init
 
 
+@pytest.mark.parametrize("name", ["TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV"])
+def test_flags_of_filters_without_an_agent(bundle: Bundle, name: str) -> None:
+    def change(config: Config) -> None:
+        config["linux"]["seccomp"] = {
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "flags": [f"SECCOMP_FILTER_FLAG_{name}"],
+            "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 39}],
+        }
+
+    done = bundle.run("mkdir", "/made", change=change)
+    assert done.returncode == 1 and "Directory not empty" in done.stderr, done
+
+
+@pytest.mark.parametrize(
+    ("action", "signal"),
+    [("TRAP", 31), ("KILL", 31), ("KILL_THREAD", 31), ("KILL_PROCESS", 31), ("LOG", None)],
+)
+def test_actions_without_an_agent(bundle: Bundle, action: str, signal: int | None) -> None:
+    """SIGSYS is 31."""
+
+    def change(config: Config) -> None:
+        rule = {"names": ["mkdir", "mkdirat"], "action": f"SCMP_ACT_{action}"}
+        config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+
+    done = bundle.run("sh", "-c", "mkdir /made; echo $?", change=change)
+    assert done.stdout == ("0\n" if signal is None else f"{128 + signal}\n"), done
+
+
+def test_a_traced_action_without_a_tracer_is_enosys(bundle: Bundle) -> None:
+    def change(config: Config) -> None:
+        rule = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_TRACE", "errnoRet": 5}
+        config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+
+    assert "Function not implemented" in bundle.run("mkdir", "/made", change=change).stderr
+
+
 @pytest.mark.parametrize("privileges", [True, False])
 def test_an_agent_may_be_asked_about_everything_but_write(bundle: Bundle, privileges: bool) -> None:
     """What the new process does before the agent has the listener would else wait for ever."""

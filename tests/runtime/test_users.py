@@ -107,7 +107,10 @@ def test_files_are_found_inside_only(tmp_path: Path, root: Root) -> None:
     """CVE-2024-9676: /etc/passwd as a symlink to a file of the host."""
     (tmp_path / "etc/passwd").unlink()
     (tmp_path / "etc/passwd").symlink_to("../../../../../../../etc/passwd")
-    with pytest.raises(errors.StartFailed, match="too many levels of symbolic links"):
+    # The kernel gives a path with so many ".." up (EAGAIN) when much is renamed or mounted meanwhile.
+    with pytest.raises(
+        errors.StartFailed, match=r"^open /etc/passwd: (too many levels|resource temporarily)"
+    ):
         users.resolve(root, "root")
 
 

@@ -39,80 +39,109 @@ def run_all(hooks: Sequence[Hook], state: str) -> list[str]:
 
 
 def _run_one(hook: Hook, state: str, env: Mapping[str, str] | None) -> str | None:
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    error_reader, error_writer = os.pipe2(os.O_CLOEXEC)
+    """What is wrong with it, or None."""
+    if hook.env is not None:
+        env = dict(entry.partition("=")[::2] for entry in hook.env)
     try:
-        actions = [
-            (os.POSIX_SPAWN_DUP2, reader, 0),
-            (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
-            (os.POSIX_SPAWN_DUP2, error_writer, 2),
-        ]
-        if hook.env is not None:
-            env = dict(entry.partition("=")[::2] for entry in hook.env)
+        running = _Running(hook, os.environ if env is None else env)
+    except OSError as error:
+        return f"fork/exec {hook.path}: {go_error(error)}"
+    # In the container's first process the signal has its default again, which is death.
+    on_broken_pipe = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    try:
+        return running.end(state.encode())
+    finally:
+        signal.signal(signal.SIGPIPE, on_broken_pipe)
+        running.close()
+
+
+class _Running:
+    """A hook at work. Raises OSError if it cannot be executed."""
+
+    def __init__(self, hook: Hook, env: Mapping[str, str]) -> None:
+        (stdin, self._stdin), (self._stdout, stdout), (self._stderr, stderr) = (
+            os.pipe2(os.O_CLOEXEC) for _ in range(3)
+        )
+        theirs = (stdin, stdout, stderr)
+        self._timeout = hook.timeout
+        self._said = {self._stdout: b"", self._stderr: b""}
         try:
-            pid = os.posix_spawn(
+            self._pid = os.posix_spawn(
                 hook.path,
                 hook.args or (hook.path,),
-                os.environ if env is None else env,
-                file_actions=actions,
+                env,
+                file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(theirs)],
                 setsigmask=(),
                 setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
             )
-        except OSError as error:
-            return f"fork/exec {hook.path}: {go_error(error)}"
+        except OSError:
+            self.close()
+            raise
         finally:
-            os.close(reader)
-            os.close(error_writer)
-        writing, writer = writer, -1
-        return _accompany(pid, hook, writing, state.encode(), error_reader)
-    finally:
-        os.close(error_reader)
-        if writer >= 0:
-            os.close(writer)
+            for fd in theirs:
+                os.close(fd)
 
+    def end(self, state: bytes) -> str | None:
+        """Feed it the state, keep what it says, and wait for its end; returns what went wrong."""
+        deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        pidfd = processes.pidfd_open(self._pid)
+        try:
+            in_time = self._accompany(pidfd, state, deadline)
+        finally:
+            os.close(pidfd)
+        if not in_time:
+            os.kill(self._pid, signal.SIGKILL)
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        if not in_time:
+            return f"hook ran past specified timeout of {self._timeout}.0s"
+        if code == 0:
+            return None
+        status = f"exit status {code}" if code > 0 else f"signal: {signal.strsignal(-code)}"
+        stdout, stderr = (said.decode(errors="replace") for said in self._said.values())
+        return f"{status}, stdout: {stdout}, stderr: {stderr}"
 
-def _accompany(pid: int, hook: Hook, writer: int, state: bytes, error_reader: int) -> str | None:
-    """Feed a hook the state, collect what it says on stderr, and wait for its end. Closes `writer`.
+    def _accompany(self, pidfd: int, state: bytes, deadline: float | None) -> bool:
+        """Until it has ended, False if that takes too long.
 
-    The state may be longer than a pipe takes at once (annotations), and a hook need not read it.
-    """
-    deadline = None if hook.timeout is None else time.monotonic() + hook.timeout
-    # In the container's first process the signal has its default again, which is death.
-    on_broken_pipe = signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    pidfd = processes.pidfd_open(pid)
-    os.set_blocking(writer, False)
-    stderr = b""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    poll.register(error_reader, select.POLLIN)
-    poll.register(writer, select.POLLOUT)
-    try:
+        The state may be longer than a pipe takes at once (annotations), and a hook need not read it.
+        """
+        for fd in (self._stdin, *self._said):
+            os.set_blocking(fd, False)
+        poll = select.poll()
+        poll.register(self._stdin, select.POLLOUT)
+        for fd in (*self._said, pidfd):
+            poll.register(fd, select.POLLIN)
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
             ready = dict(poll.poll(left))
-            if writer in ready:
-                state = _feed(writer, state)
+            if self._stdin in ready:
+                state = _feed(self._stdin, state)
                 if not state:
-                    poll.unregister(writer)
-                    os.close(writer)
-                    writer = -1
-            if error_reader in ready:
-                part = os.read(error_reader, 65536)
-                stderr = (stderr + part)[-4096:]
-                if not part:
-                    poll.unregister(error_reader)
-            elif pidfd in ready:
-                break
-            elif not ready:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                return f"hook ran past specified timeout of {hook.timeout}.0s"
-    finally:
-        signal.signal(signal.SIGPIPE, on_broken_pipe)
-        os.close(pidfd)
-        if writer >= 0:
-            os.close(writer)
-    return _judge(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), stderr)
+                    poll.unregister(self._stdin)
+                    os.close(self._stdin)
+                    self._stdin = -1
+            for fd in self._said:
+                # At its end, what it has said since; who has its pipes and lives on is not waited for.
+                if (fd in ready or pidfd in ready) and not self._listen(fd) and fd in ready:
+                    poll.unregister(fd)
+            if pidfd in ready:
+                return True
+            if not ready:
+                return False
+
+    def _listen(self, fd: int) -> bool:
+        """Keep the end of what it says; False if it can say no more."""
+        try:
+            part = os.read(fd, 65536)  # as much as a pipe holds
+        except BlockingIOError:
+            return True
+        self._said[fd] = (self._said[fd] + part)[-4096:]
+        return bool(part)
+
+    def close(self) -> None:
+        for fd in (self._stdin, self._stdout, self._stderr):
+            if fd >= 0:
+                os.close(fd)
 
 
 def _feed(writer: int, state: bytes) -> bytes:
@@ -123,10 +152,3 @@ def _feed(writer: int, state: bytes) -> bytes:
         return state
     except BrokenPipeError:
         return b""
-
-
-def _judge(code: int, stderr: bytes) -> str | None:
-    if code == 0:
-        return None
-    status = f"exit status {code}" if code > 0 else f"signal: {signal.strsignal(-code)}"
-    return f"{status}, stdout: , stderr: {stderr.decode(errors='replace')}"
