@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sampan.shim import packets, protocol
+from tests.runtime.agent import Agent
 from tests.shim.stage import (
     SECONDS,
     Client,
@@ -320,6 +321,34 @@ def test_execs(stage: Stage) -> None:
     assert client.everything() == b"to and fro"
     assert shim.expect(protocol.ExecExited).exit_code == 0
     assert shim.logged() == b"", "output of an exec is not in the log"
+
+
+def test_a_seccomp_agent_is_asked_about_the_container_and_its_execs(stage: Stage, tmp_path: Path) -> None:
+    path = tmp_path / "agent.sock"
+    seccomp = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "listenerPath": str(path),
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}],
+    }
+    first = Agent(path)
+    first.start()
+    shim = stage.spawn("mkdir /tmp/x || sleep 1000", seccomp=seccomp)
+    init = shim.start()
+    path.unlink()
+    second = Agent(path)
+    second.start()
+    client = shim.attach(exec="e", multiplex=True)
+    shim.exec("e", "mkdir /tmp/x")
+    assert shim.expect(protocol.ExecExited).exit_code == 1
+    assert b"Directory not empty" in client.everything_framed()[2]
+    second.wait()
+    shim.do(protocol.Kill(0, signal.SIGKILL))
+    shim.expect(protocol.Exited)
+    shim.gone()
+    first.wait()
+    assert (first.told["state"]["status"], first.told["pid"]) == ("creating", init)
+    assert (second.told["state"]["status"], second.told["state"]["pid"]) == ("running", init)
+    assert second.told["state"]["id"] == shim.directory.name
 
 
 def test_exec_with_a_terminal(stage: Stage) -> None:
