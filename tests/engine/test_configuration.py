@@ -190,7 +190,6 @@ def test_what_the_host_cannot_do_is_dropped_with_a_warning() -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"HostConfig": {"VolumesFrom": ["x"]}}, "--volumes-from"),
     ({"HostConfig": {"Links": ["x"]}}, "--link"),
     ({"HostConfig": {"DeviceRequests": [{"Count": -1}]}}, "--gpus"),
     ({"HostConfig": {"UsernsMode": "x"}}, "--userns"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sampan import errors
 from sampan.engine import mountpoints
 from sampan.engine.mountpoints import MountPoint
+from sampan.engine.schema import HostConfig
 from tests.engine.bodies import host_config
 
 DATA_ROOT = "/var/lib/sampan"
@@ -144,11 +145,30 @@ def test_the_last_of_contradicting_tmpfs_options_wins() -> None:
         merged(["foo"])
 
 
+def test_volumes() -> None:
+    named, anonymous, plain = bind("data:/x:ro,nocopy"), bind("/x"), bind("data:/x")
+    assert (named.type, named.name, named.is_named, named.writable, named.copies, named.mode) == (
+        "volume",
+        "data",
+        True,
+        False,
+        False,
+        "ro,nocopy",
+    )
+    assert (anonymous.type, anonymous.name, anonymous.is_named) == ("volume", "", False)
+    assert (plain.mode, plain.copies, plain.writable) == ("z", True, True)
+    borrowed = mountpoints.borrow([named, plain], "ro")
+    assert [(point.writable, point.copies, point.mode) for point in borrowed] == [(False, False, "ro")] * 2
+    made = mountpoints.with_anonymous([named], HostConfig(tmpfs={"/t": ""}), ["/x", "/y/", "/t"])
+    assert [(point.destination, point.name) for point in made] == [("/x", "data"), ("/y", "")]
+
+
 @given(st.text(alphabet=string.ascii_lowercase + "/:.,", max_size=30))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         point = bind(text)
     except errors.InvalidArgument:
         return
-    assert point.source.startswith("/") and point.destination.startswith("/") and point.destination != "/"
+    assert point.destination.startswith("/") and point.destination != "/"
+    assert point.source.startswith("/") if point.type == "bind" else "/" not in point.source
     assert ".." not in point.destination.split("/")

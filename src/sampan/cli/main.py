@@ -86,6 +86,15 @@ GROUPS = {
     },
     "network": {"inspect": "network_inspect", "list": "network_ls", "ls": "network_ls"},
     "system": {"df": "system_df", "events": "events", "info": "info"},
+    "volume": {
+        "create": "volume_create",
+        "inspect": "volume_inspect",
+        "list": "volume_ls",
+        "ls": "volume_ls",
+        "prune": "volume_prune",
+        "remove": "volume_rm",
+        "rm": "volume_rm",
+    },
 }
 NOT_YET = frozenset(
     [
@@ -115,7 +124,6 @@ NOT_YET = frozenset(
         "swarm",
         "trust",
         "update",
-        "volume",
     ]
 )
 GROUPS_NOT_YET = {
@@ -123,6 +131,7 @@ GROUPS_NOT_YET = {
     "image": frozenset(["build", "pull", "push"]),
     "network": frozenset(["connect", "create", "disconnect", "prune", "rm", "remove"]),
     "system": frozenset(["dial-stdio", "prune"]),
+    "volume": frozenset(["update"]),
 }
 LOG_LEVELS = frozenset(["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"])
 GLOBAL = Command(

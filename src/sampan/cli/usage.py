@@ -23,6 +23,7 @@ GROUP_TEXTS = {
     "image": "Manage images",
     "network": "Manage networks",
     "system": "Manage Sampan",
+    "volume": "Manage volumes",
 }
 ALIASES = frozenset(["list", "remove", "ps"])  # other names of verbs in groups, not listed
 

@@ -116,7 +116,7 @@ class Containers:
         await container.actor.run(lambda: self._rename(container, name))
 
     async def remove(self, reference: str, *, force: bool, volumes: bool, link: bool) -> None:
-        """Remove a container. `volumes`: its anonymous ones too; it has none."""
+        """Remove a container. `volumes`: those without a name too."""
         if link:
             raise errors.Unsupported("links are not supported yet (rm --link)")
         container = self._resolve(reference)
@@ -134,7 +134,7 @@ class Containers:
             if container.is_running:
                 await self._kill(container)
             # It may have been started meanwhile.
-            if await container.actor.run(lambda: self._remove(container, reference)):
+            if await container.actor.run(lambda: self._remove(container, reference, volumes)):
                 return
 
     async def prune(self, filters: Filters) -> Document:
@@ -393,13 +393,13 @@ class Containers:
         registry.release(old, container.id)
         self._lifecycle.publish(container, "rename", {"oldName": f"/{old}"})
 
-    async def _remove(self, container: Container, reference: str) -> bool:
+    async def _remove(self, container: Container, reference: str, with_volumes: bool) -> bool:
         """Whether it is removed; it is not while it runs."""
         if self._services.registry.find(container.id) is None:
             raise errors.NotFound(f"No such container: {reference}")  # by another command, or by itself
         if container.is_running:
             return False
-        await self._lifecycle.remove(container)
+        await self._lifecycle.remove(container, with_volumes=with_volumes)
         return True
 
 

@@ -16,14 +16,16 @@ from typing import Any
 import msgspec
 
 from sampan import errors
-from sampan.engine import configuration, mountpoints, refusals
+from sampan.engine import configuration, mountpoints, refusals, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.container import Container, Paths
+from sampan.engine.mountpoints import MountPoint
 from sampan.engine.record import Record, Status
 from sampan.engine.schema import ContainerConfig, ContainerCreate, HostConfig
 from sampan.engine.services import Services
 from sampan.engine.states import Intent
 from sampan.images.image import Image
+from sampan.linux import files
 
 _CONTAINER = "container:"
 
@@ -40,7 +42,9 @@ async def create(
     refusals.check(config, host_config, body.networking_config)
     host_config, warnings = configuration.complete(host_config, services.host)
     host_config = _with_full_ids(services, host_config)
-    points = mountpoints.collect(host_config, services.settings.data_root)
+    volumes.check_driver(name, host_config.volume_driver)
+    borrowed = [point for text in host_config.volumes_from or () for point in _borrowed(services, text)]
+    points = mountpoints.collect(host_config, services.settings.data_root, borrowed)
     identifier = _new_identifier()
     name = services.registry.reserve(name, identifier)
     try:
@@ -95,6 +99,12 @@ def _make(services: Services, record: Record, platform: str, warnings: list[str]
         undo.callback(shutil.rmtree, paths.folder, ignore_errors=True)
         services.images.create_writable(record.id, image.id)
         undo.callback(services.images.remove_writable, record.id)
+        points, made = volumes.provide(services, record.points)
+        for volume in made:
+            undo.callback(services.volumes.remove, volume)
+        record = msgspec.structs.replace(record, points=points)
+        services.database.save_record(record)
+        _fill_volumes(services, record)
         services.database.set_intent(record.id, Intent.NONE)
         undo.pop_all()
     return record
@@ -106,18 +116,47 @@ def _from_image(services: Services, record: Record, image: Image, warnings: list
         images_own = msgspec.convert(image.run_config, ContainerConfig)
     except msgspec.ValidationError as error:
         raise errors.InvalidArgument(f"invalid configuration of image {image.id}: {error}") from None
-    if images_own.volumes:
-        # Without a volume the data would go with the container: better not to run.
-        raise errors.Unsupported(
-            f"volumes are not supported yet (VOLUME {' '.join(sorted(images_own.volumes))})"
-        )
     config = configuration.merge(record.config, images_own)
     configuration.check_config(config)
     refusals.check(config, record.host_config, None)
     if not config.hostname and not record.host_config.network_mode.startswith(_CONTAINER):
         own = services.host.name if record.host_config.network_mode == "host" else record.short_id
         config = msgspec.structs.replace(config, hostname=own)
-    return msgspec.structs.replace(record, image=image.id, config=config, driver=services.images.driver.name)
+    points = mountpoints.with_anonymous(record.points, record.host_config, sorted(config.volumes or {}))
+    points = volumes.with_names(points)
+    driver = services.images.driver.name
+    return msgspec.structs.replace(record, image=image.id, config=config, points=points, driver=driver)
+
+
+def _borrowed(services: Services, text: str) -> list[MountPoint]:
+    """The mount points of another container, for `--volumes-from NAME[:MODE]`."""
+    name, _, mode = text.partition(":")
+    try:
+        lender = services.registry.resolve(name)
+    except errors.NotFound as error:
+        # Not "not found", which would mean the image to a client.
+        raise errors.InvalidArgument(error.message) from None
+    return mountpoints.borrow(lender.record.points, mode)
+
+
+def _fill_volumes(services: Services, record: Record) -> None:
+    """In a thread: give volumes that are empty what the image has in their places."""
+    wanted = [point for point in record.points if point.type == "volume" and point.copies]
+    if not wanted:
+        return
+    root = services.images.mount(record.id)
+    try:
+        for point in wanted:
+            try:
+                found = files.open_in_root(root, point.destination, os.O_RDONLY | os.O_DIRECTORY)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            try:
+                services.volumes.fill(point.name, found)
+            finally:
+                os.close(found)
+    finally:
+        os.close(root)
 
 
 def _check_platform(image: Image, reference: str, platform: str) -> None:

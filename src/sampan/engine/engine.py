@@ -26,9 +26,11 @@ from sampan.engine.registry import Registry
 from sampan.engine.services import Services
 from sampan.engine.settings import Settings
 from sampan.engine.system import System
+from sampan.engine.volumes import Volumes
 from sampan.engine.zygote import Zygote
 from sampan.images.store import ImageStore
 from sampan.runtime.cgroups import open_cgroups
+from sampan.volumes.store import VolumeStore
 
 # What is going on when the engine ends may end too: a start, a removal.
 _SECONDS_TO_END = 10.0
@@ -41,6 +43,7 @@ class Engine:
     execs: Execs
     images: Images
     networks: Networks
+    volumes: Volumes
     system: System
 
     def __init__(self, settings: Settings) -> None:
@@ -70,7 +73,8 @@ class Engine:
         self.containers = Containers(services, lifecycle)
         self.images = Images(services.images, self._threads, services.registry)
         self.networks = Networks(services)
-        self.system = System(services, self.containers)
+        self.volumes = Volumes(services)
+        self.system = System(services, self.containers, self.volumes)
 
     async def close(self) -> None:
         """Leave the containers to their shims and let go of everything else. Can run twice."""
@@ -119,6 +123,7 @@ class Engine:
             hierarchy=open_cgroups(),
             database=database,
             images=store,
+            volumes=VolumeStore(f"{settings.data_root}/volumes"),
             network=network,
             zygote=self._zygote,
             events=self.events,

@@ -169,6 +169,17 @@ def _quoted(word: str) -> str:
 
 
 def _mount_document(point: MountPoint) -> Document:
+    if point.type == "volume":
+        return {
+            "Type": point.type,
+            "Name": point.name,
+            "Source": point.source,
+            "Destination": point.destination,
+            "Driver": "local",
+            "Mode": point.mode,
+            "RW": point.writable,
+            "Propagation": point.propagation,
+        }
     return {
         "Type": point.type,
         "Source": point.source,

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from sampan import errors
-from sampan.engine import preparation, restarts
+from sampan.engine import preparation, restarts, volumes
 from sampan.engine.container import NEXT_EXIT, NOT_RUNNING, REMOVED, Container, Paths
 from sampan.engine.health import HealthChecks
 from sampan.engine.network import DRIVERS, kind_of
@@ -208,6 +208,7 @@ class Lifecycle:
         for warning in result.warnings:
             _log.warning("container %s: %s", container.id, warning)
         self._publish_network("connect", container)
+        volumes.publish_mounts(self._services, container.record, mounted=True)
         self.publish(container, "start")
         self.health.started(container)
         status = container.status
@@ -244,6 +245,7 @@ class Lifecycle:
         self.publish(container, "die", {"exitCode": str(exited.exit_code)})
         await self._services.threads.run(self._save_end, container.id, status, endpoint)
         self._publish_network("disconnect", container)
+        volumes.publish_mounts(self._services, container.record, mounted=False)
         # Whoever waits may use its ports and its exit code from now on, whatever happens to the engine.
         container.settle_waiting(NOT_RUNNING, NEXT_EXIT)
         await self._await_release(container, shim)
@@ -330,8 +332,11 @@ class Lifecycle:
 
     # --- removal ---
 
-    async def remove(self, container: Container) -> None:
-        """Remove a container that does not run, with all that it wrote."""
+    async def remove(self, container: Container, *, with_volumes: bool = False) -> None:
+        """Remove a container that does not run, with all that it wrote.
+
+        `with_volumes`: also its volumes that nobody has named.
+        """
         container.move(State.REMOVING)
         try:
             await self._services.threads.run(remove_parts, self._services, container.id)
@@ -344,6 +349,8 @@ class Lifecycle:
         self._services.registry.discard(container)
         container.drop_clients()
         self.publish(container, "destroy")
+        if with_volumes or container.record.host_config.auto_remove:
+            await volumes.remove_anonymous(self._services, container.record.points)
         container.settle_waiting(*(NOT_RUNNING, NEXT_EXIT, REMOVED))
 
     # --- events ---

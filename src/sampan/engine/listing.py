@@ -152,7 +152,9 @@ def _is_in_network(container: Container, wanted: Sequence[str]) -> bool:
 
 def _has_mount(container: Container, wanted: Sequence[str]) -> bool:
     return any(
-        text in (point.source, point.destination) for point in container.record.points for text in wanted
+        text in (point.name, point.source, point.destination)
+        for point in container.record.points
+        for text in wanted
     )
 
 

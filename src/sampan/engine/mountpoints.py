@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from sampan import errors
-from sampan.engine.schema import BindOptions, HostConfig, Mount, TmpfsOptions
+from sampan.engine.schema import BindOptions, DriverConfig, HostConfig, Mount, TmpfsOptions, VolumeOptions
 
 _PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 _ACCESS = ("rw", "ro")
@@ -69,10 +69,22 @@ class MountPoint(msgspec.Struct, frozen=True, kw_only=True):
     create_source: bool = False
     """Whether a source that is missing is made as a folder: so it is for `-v`, and not for `--mount`."""
     tmpfs_options: tuple[str, ...] = ()
+    name: str = ""
+    """Of a volume; "" until one is made for it."""
+    is_named: bool = False
+    """Whether the user has named the volume, so that it outlives the container."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """For a volume that has to be made."""
+    copies: bool = True
+    """Whether a volume that is empty gets what the image has in its place."""
 
 
-def collect(host_config: HostConfig, data_root: str) -> tuple[MountPoint, ...]:
-    """All mount points of a container. Raises InvalidArgument and, for volumes, Unsupported."""
+def collect(
+    host_config: HostConfig, data_root: str, borrowed: Iterable[MountPoint] = ()
+) -> tuple[MountPoint, ...]:
+    """The mount points that a container asks for. `borrowed`: those of other containers (`--volumes-from`),
+    which its own replace. Raises InvalidArgument, Unsupported.
+    """
     found: dict[str, MountPoint] = {}
     tmpfs = host_config.tmpfs or {}
     for destination in tmpfs:
@@ -81,7 +93,37 @@ def collect(host_config: HostConfig, data_root: str) -> tuple[MountPoint, ...]:
         if point.destination in found or point.destination in tmpfs:
             raise errors.InvalidArgument(f"Duplicate mount point: {point.destination}")
         found[point.destination] = point
+    lent = {point.destination: point for point in borrowed if point.destination not in tmpfs}
+    return tuple((lent | found).values())
+
+
+def with_anonymous(
+    points: Iterable[MountPoint], host_config: HostConfig, destinations: Iterable[str]
+) -> tuple[MountPoint, ...]:
+    """The mount points, and a volume without a name for each of `destinations` (`-v /data`, VOLUME) that has
+    none.
+    """
+    found = {point.destination: point for point in points}
+    for text in destinations:
+        destination = posixpath.normpath(text)
+        _check_destination(destination)
+        if destination not in found and destination not in (host_config.tmpfs or {}):
+            found[destination] = MountPoint(type="volume", destination=destination)
     return tuple(found.values())
+
+
+def borrow(points: Iterable[MountPoint], mode: str) -> list[MountPoint]:
+    """The volumes and binds of another container, as `--volumes-from NAME:MODE` mounts them."""
+    if mode not in ("", "ro", "rw", "z", "Z", "ro,z", "ro,Z", "rw,z", "rw,Z", "z,ro", "Z,ro", "z,rw", "Z,rw"):
+        raise errors.InvalidArgument(f"invalid mode: {mode}")
+    read_only = "ro" in mode.split(",")
+    return [
+        msgspec.structs.replace(
+            point, writable=point.writable and not read_only, mode=mode, copies=False, create_source=False
+        )
+        for point in points
+        if point.type in ("volume", "bind")
+    ]
 
 
 def _all(host_config: HostConfig, data_root: str) -> Iterator[MountPoint]:
@@ -113,7 +155,7 @@ def parse_bind(text: str, data_root: str) -> MountPoint:
     try:
         _check(mount, source_must_exist=False)
         if mount.type == "volume":
-            raise errors.Unsupported(f"volumes are not supported yet ({text})")
+            return _volume(mount, mode=mode or "z", copies="nocopy" not in words)
         point = _bind(mount, data_root)
     except errors.Unsupported:
         raise
@@ -145,7 +187,34 @@ def parse_mount(mount: Mount, data_root: str) -> MountPoint:
             writable=not mount.read_only,
             tmpfs_options=_tmpfs_words(mount.tmpfs_options, mount.read_only),
         )
+    if mount.type == "volume":
+        return _volume(mount, mode="z", copies=True)
     raise errors.Unsupported(f"mounts of type {mount.type} are not supported yet ({mount.target})")
+
+
+def _volume(mount: Mount, *, mode: str, copies: bool) -> MountPoint:
+    options = mount.volume_options or VolumeOptions()
+    driver = options.driver_config or DriverConfig()
+    if options.subpath:
+        raise errors.Unsupported(f"parts of volumes are not supported yet (volume-subpath={options.subpath})")
+    if driver.options:
+        raise errors.Unsupported(
+            f"options of volumes are not supported yet (volume-opt={next(iter(driver.options))})"
+        )
+    if driver.name not in ("", "local"):
+        raise errors.NotFound(
+            f'error looking up volume plugin {driver.name}: plugin "{driver.name}" not found'
+        )
+    return MountPoint(
+        type="volume",
+        destination=posixpath.normpath(mount.target),
+        name=mount.source,
+        is_named=bool(mount.source),
+        mode=mode,
+        writable=not mount.read_only,
+        labels=tuple((options.labels or {}).items()),
+        copies=copies and not options.no_copy,
+    )
 
 
 def _bind(mount: Mount, data_root: str) -> MountPoint:

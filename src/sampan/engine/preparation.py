@@ -107,7 +107,7 @@ def _prepare(
     policy = logpolicy.policy(record.host_config.log_config, services.settings.log_options, paths.log)
     keep(protocol.ROOTFS, services.images.mount(record.id))
     for point in record.points:
-        if point.type == "bind":
+        if point.type in ("bind", "volume"):
             keep(protocol.MOUNT_PREFIX + point.destination, _open_bind(point))
     for kind, peer in peers.items():
         keep(protocol.NAMESPACE_PREFIX + kind, _open_namespace(peer, kind))

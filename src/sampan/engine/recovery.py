@@ -31,7 +31,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from sampan import errors
-from sampan.engine import preparation, restarts
+from sampan.engine import preparation, restarts, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.container import Container, Paths
 from sampan.engine.database import Row
@@ -83,9 +83,12 @@ async def recover(services: Services, lifecycle: Lifecycle) -> None:
 def _load(services: Services) -> list[Row]:
     """In a thread: the rows that stay; those that were half made or half removed go."""
     kept = []
-    for row in services.database.load():
+    rows = services.database.load()
+    for row in rows:
         if row.intent in (Intent.CREATE, Intent.REMOVE):
             _log.info("container %s: finishing its removal", row.record.id)
+            if row.intent is Intent.CREATE or row.record.host_config.auto_remove:
+                volumes.remove_unnamed(services.volumes, (other.record for other in rows), row.record)
             remove_parts(services, row.record.id)
         else:
             kept.append(row)

@@ -22,8 +22,6 @@ _FOREIGN_LOG_OPTIONS = frozenset(
 
 # Option → (how to find that it is set, what to call it).
 _HOST_OPTIONS: dict[str, tuple[Callable[[HostConfig], object], str]] = {
-    "--volumes-from": (lambda config: config.volumes_from, "volumes of other containers"),
-    "--volume-driver": (lambda config: config.volume_driver not in ("", "local"), "volume drivers"),
     "--link": (lambda config: config.links, "links"),
     "--gpus": (lambda config: config.device_requests, "device requests"),
     "--userns": (lambda config: config.userns_mode not in ("", "host"), "user namespaces"),
@@ -39,7 +37,6 @@ _HOST_OPTIONS: dict[str, tuple[Callable[[HostConfig], object], str]] = {
 }
 
 _CONFIG_OPTIONS: dict[str, tuple[Callable[[ContainerConfig], object], str]] = {
-    "--volume": (lambda config: config.volumes, "volumes"),
     "--mac-address": (lambda config: config.mac_address, "MAC addresses of one's own choice"),
     "NetworkDisabled": (lambda config: config.network_disabled, "disabled networks"),
 }

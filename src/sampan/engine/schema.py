@@ -321,3 +321,14 @@ class ExecStart(Body, frozen=True):
     detach: Flag = False
     tty: Flag = False
     console_size: list[int] | None = None
+
+
+# --- volumes ------------------------------------------------------------------------------------------------
+
+
+class VolumeCreate(Body, frozen=True):
+    name: Text = ""
+    driver: Text = ""
+    driver_opts: StringMap = None
+    labels: StringMap = None
+    cluster_volume_spec: dict[str, Any] | None = None

@@ -17,6 +17,7 @@ from sampan.engine.zygote import Zygote
 from sampan.images.store import ImageStore
 from sampan.records import dataclass
 from sampan.runtime.cgroups import Hierarchy
+from sampan.volumes.store import VolumeStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Services:
     hierarchy: Hierarchy
     database: Database
     images: ImageStore
+    volumes: VolumeStore
     network: Network
     zygote: Zygote
     events: Events

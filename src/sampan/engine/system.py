@@ -20,6 +20,7 @@ from sampan.engine.containers import Containers
 from sampan.engine.listing import Selection
 from sampan.engine.services import Services
 from sampan.engine.states import State
+from sampan.engine.volumes import Volumes
 from sampan.wire import gotime
 
 Document = dict[str, Any]
@@ -30,9 +31,10 @@ _RUNTIME = "runc"  # the name under which clients know the default one
 class System:
     """The API's tag System."""
 
-    def __init__(self, services: Services, containers: Containers) -> None:
+    def __init__(self, services: Services, containers: Containers, volumes: Volumes) -> None:
         self._services = services
         self._containers = containers
+        self._volumes = volumes
 
     async def ping(self) -> str:
         return "OK"
@@ -95,7 +97,7 @@ class System:
             "LayersSize": usage["LayersSize"],
             "Images": usage["Images"],
             "Containers": await self._containers.summaries(containers, size=True),
-            "Volumes": [],
+            "Volumes": await self._volumes.usage(),
             "BuildCache": [],
             "BuilderSize": 0,
         }
@@ -183,7 +185,7 @@ class System:
 
 _PLUGINS: Document = {
     "Plugins": {
-        "Volume": [],
+        "Volume": ["local"],
         "Network": ["bridge", "host", "null"],
         "Authorization": None,
         "Log": ["json-file", "none"],

@@ -29,7 +29,7 @@ _FEATURES = {
     "create and connect networks": (
         "POST /networks/create, POST /networks/{name}/connect, POST /networks/{name}/disconnect"
     ),
-    "create volumes": "POST /volumes/create, PUT /volumes/{name}",
+    "update volumes of a cluster": "PUT /volumes/{name}",
     "run plugins": (
         "GET /plugins/privileges, POST /plugins/pull, DELETE /plugins/{name}, "
         "POST /plugins/{name}/enable, POST /plugins/{name}/disable, POST /plugins/{name}/upgrade, "

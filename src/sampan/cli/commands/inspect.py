@@ -5,6 +5,7 @@ from __future__ import annotations
 from sampan.cli.commands.container_inspect import fetch_container
 from sampan.cli.commands.image_inspect import fetch_image
 from sampan.cli.commands.network_inspect import fetch_network
+from sampan.cli.commands.volume_inspect import fetch_volume
 from sampan.cli.context import Context
 from sampan.cli.failure import EngineFailure, Failure
 from sampan.cli.flags import Command, Options
@@ -12,7 +13,7 @@ from sampan.cli.inspecting import FORMAT_HELP, inspect
 
 # Docker has more kinds; those that Sampan has no objects of are found nowhere.
 KINDS = ("config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume")
-KNOWN = ("container", "image", "network")
+KNOWN = ("container", "image", "network", "volume")
 
 
 def _fetch(context: Context, kind: str, reference: str, size: bool) -> tuple[str, bytes]:
@@ -20,7 +21,10 @@ def _fetch(context: Context, kind: str, reference: str, size: bool) -> tuple[str
         return fetch_container(context, reference, size)
     if kind not in KNOWN:
         raise Failure(f"inspect --type {kind} is not supported yet")
-    found = fetch_image(context, reference) if kind == "image" else fetch_network(context, reference)
+    if kind == "image":
+        found = fetch_image(context, reference)
+    else:
+        found = fetch_network(context, reference) if kind == "network" else fetch_volume(context, reference)
     if size:
         context.error(f"WARNING: --size ignored for {kind}")
     return found

@@ -339,6 +339,20 @@ IMAGE = {
         Shell []string?""",
 }
 
+VOLUME = {
+    "volume.Volume": """
+        ClusterVolume any?
+        CreatedAt string
+        Driver string
+        Labels map[string]?
+        Mountpoint string
+        Name string
+        Options map[string]?
+        Scope string
+        Status map[any]?
+        UsageData any?""",
+}
+
 NETWORK = {
     "network.Inspect": """
         Name string
@@ -513,4 +527,4 @@ SYSTEM = {
         Warnings []string""",
 }
 
-TYPES = {**CONTAINER, **IMAGE, **NETWORK, **SYSTEM}
+TYPES = {**CONTAINER, **IMAGE, **NETWORK, **VOLUME, **SYSTEM}
