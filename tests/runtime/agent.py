@@ -7,6 +7,7 @@ import ctypes
 import errno
 import json
 import os
+import select
 import socket
 import struct
 import threading
@@ -44,8 +45,14 @@ class Agent(threading.Thread):
         self._listener.close()
         ioctl = ctypes.CDLL(None, use_errno=True).ioctl
         ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)
-        # Until all processes with the filter have ended.
-        while ioctl(fds[0], _NOTIF_RECV, question := ctypes.create_string_buffer(80)) == 0:
+        question = ctypes.create_string_buffer(80)
+        waiting = select.poll()
+        waiting.register(fds[0], select.POLLIN)
+        # Until all processes with the filter are gone, of which older kernels tell poll() alone.
+        while not waiting.poll()[0][1] & select.POLLHUP:
+            ctypes.memset(question, 0, 80)
+            if ioctl(fds[0], _NOTIF_RECV, question) < 0:
+                continue  # The one who asked has been killed.
             number = struct.unpack_from("=Q", question.raw)[0]
             error, flags = (0, 1) if self._lets_go_on else (-errno.ENOTEMPTY, 0)
             answer = ctypes.create_string_buffer(struct.pack("=QqiI", number, 0, error, flags), 24)
