@@ -141,6 +141,32 @@ def test_processor(boat: Boat) -> None:
     assert used / (time.monotonic() - began) / 1e9 < 0.3
 
 
+def test_update(boat: Boat) -> None:
+    container = boat.start("-m", "48m", "box", "sleep", "1000")
+    limits = ("-m", "64m", "--memory-swap", "-1", "--pids-limit", "9", "--cpus", "0.5", "--cpuset-cpus", "0")
+    boat.output("update", *limits, "--restart", "on-failure:3", container)
+    stats = boat.cgroup(container).stats()
+    assert (stats.memory_limit, stats.pids_limit) == (64 << 20, 9)
+    allowed = boat.output("exec", container, "grep", "Cpus_allowed_list", "/proc/self/status")
+    assert allowed.split()[1] == "0"
+    config = boat.inspect(container)["HostConfig"]
+    assert (config["Memory"], config["MemorySwap"], config["PidsLimit"]) == (64 << 20, -1, 9)
+    assert config["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 3}
+    boat.output("update", "--pids-limit", "-1", container)
+    assert boat.cgroup(container).stats().pids_limit is None
+    # What holds after the next start is what was asked for last.
+    boat.output("restart", "-t", "0", container)
+    assert boat.cgroup(container).stats().memory_limit == 64 << 20
+
+
+def test_a_refused_update_changes_nothing(boat: Boat) -> None:
+    container = boat.start("--cpuset-cpus", "0", "--pids-limit", "50", "box", "sleep", "1000")
+    refused = boat.sampan("update", "--pids-limit", "20", "--cpuset-mems", "63", container)
+    assert refused.returncode == 1 and "memory nodes are not available" in refused.stderr
+    assert boat.cgroup(container).stats().pids_limit == 50
+    assert boat.inspect(container)["HostConfig"]["PidsLimit"] == 50
+
+
 def test_processor_set(boat: Boat) -> None:
     found = boat.output(
         "run", "--rm", "--cpuset-cpus", "0", "box", "grep", "Cpus_allowed_list", "/proc/self/status"

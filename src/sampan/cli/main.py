@@ -42,6 +42,7 @@ COMMANDS = {
     "tag": "tag",
     "top": "top",
     "unpause": "unpause",
+    "update": "update",
     "version": "version",
     "wait": "wait",
 }
@@ -69,6 +70,7 @@ GROUPS = {
         "stop": "stop",
         "top": "top",
         "unpause": "unpause",
+        "update": "update",
         "wait": "wait",
     },
     "image": {
@@ -123,11 +125,10 @@ NOT_YET = frozenset(
         "stack",
         "swarm",
         "trust",
-        "update",
     ]
 )
 GROUPS_NOT_YET = {
-    "container": frozenset(["commit", "cp", "diff", "export", "update"]),
+    "container": frozenset(["commit", "cp", "diff", "export"]),
     "image": frozenset(["build", "pull", "push"]),
     "network": frozenset(["connect", "create", "disconnect", "prune", "rm", "remove"]),
     "system": frozenset(["dial-stdio", "prune"]),

@@ -28,10 +28,11 @@ from sampan.engine import (
     restarts,
     signals,
     statistics,
+    updating,
 )
 from sampan.engine.container import CONDITIONS, NOT_RUNNING, Container
 from sampan.engine.lifecycle import Lifecycle
-from sampan.engine.schema import ContainerCreate
+from sampan.engine.schema import ContainerCreate, HostConfig
 from sampan.engine.services import Services
 from sampan.engine.states import State
 from sampan.engine.streams import AttachOptions, HijackedClient, LogOptions
@@ -106,6 +107,12 @@ class Containers:
     async def unpause(self, reference: str) -> None:
         container = self._resolve(reference)
         await container.actor.run(lambda: self._unpause(container))
+
+    async def update(self, reference: str, changes: HostConfig) -> Document:
+        """Change limits and the restart policy, also of a container that runs."""
+        container = self._resolve(reference)
+        warnings = await container.actor.run(lambda: self._update(container, changes))
+        return {"Warnings": warnings or None}
 
     async def rename(self, reference: str, name: str) -> None:
         container = self._resolve(reference)
@@ -372,6 +379,30 @@ class Containers:
         status = container.move(state)
         self._lifecycle.publish(container, action)
         await self._services.threads.run(self._services.database.save_status, container.id, status)
+
+    async def _update(self, container: Container, changes: HostConfig) -> Sequence[str]:
+        services, record = self._services, container.record
+        failed = f"Cannot update container {container.id}"
+        if container.state in (State.REMOVING, State.DEAD):
+            raise errors.Conflict(f"{failed}: container is marked for removal and cannot be updated")
+        try:
+            host_config, warnings = updating.merged(record.host_config, changes, services.host)
+        except errors.Conflict as error:
+            raise errors.Conflict(f"{failed}: {error.message}") from None
+        updated = msgspec.structs.replace(record, host_config=host_config)
+
+        def apply() -> None:
+            if container.state.has_processes:
+                updating.apply(self._cgroup(container), record.host_config, host_config)
+            services.database.save_record(updated)
+
+        try:
+            await services.threads.run(apply)
+        except OSError as error:
+            raise errors.SampanError(f"{failed}: {error}") from error
+        container.record = updated
+        self._lifecycle.publish(container, "update")
+        return warnings
 
     async def _rename(self, container: Container, name: str) -> None:
         registry, old = self._services.registry, container.name

@@ -20,7 +20,7 @@ from sampan.api.message import (
     json_response,
 )
 from sampan.api.router import Route
-from sampan.engine.schema import ContainerCreate
+from sampan.engine.schema import ContainerCreate, HostConfig
 from sampan.engine.streams import AttachOptions, LogOptions
 from sampan.wire import attach as frames
 
@@ -122,6 +122,11 @@ async def rename(engine: Engine, request: Request) -> Reply:
     return NO_CONTENT
 
 
+async def update(engine: Engine, request: Request) -> Reply:
+    changes = await request.json(HostConfig, required=True)
+    return json_response(await engine.containers.update(request.name, changes))
+
+
 async def pause(engine: Engine, request: Request) -> Reply:
     await engine.containers.pause(request.name)
     return NO_CONTENT
@@ -187,6 +192,7 @@ ROUTES = (
     Route("GET", "/containers/{name}/stats", stats),
     Route("POST", "/containers/{name}/start", start),
     Route("POST", "/containers/{name}/stop", stop),
+    Route("POST", "/containers/{name}/update", update),
     Route("POST", "/containers/{name}/restart", restart),
     Route("POST", "/containers/{name}/kill", kill),
     Route("POST", "/containers/{name}/rename", rename),

@@ -15,7 +15,6 @@ _FEATURES = {
     "attach to containers through WebSocket": "GET /containers/{name}/attach/ws",
     "show changes in a container's file system": "GET /containers/{name}/changes",
     "export containers": "GET /containers/{name}/export",
-    "update the configuration of containers": "POST /containers/{name}/update",
     "copy files from and to containers": (
         "HEAD /containers/{name}/archive, GET /containers/{name}/archive, PUT /containers/{name}/archive"
     ),

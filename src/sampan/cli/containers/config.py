@@ -250,6 +250,26 @@ def _storage_options(options: Options) -> dict[str, str]:
     return _mapping(pairs)
 
 
+def limits_and_policy(options: Options) -> dict[str, object]:
+    """What `update` can change. Raises ValueError."""
+    return {
+        "BlkioWeight": options.number("blkio-weight"),
+        "CpuPeriod": options.number("cpu-period"),
+        "CpuQuota": options.number("cpu-quota"),
+        "CpuRealtimePeriod": options.number("cpu-rt-period"),
+        "CpuRealtimeRuntime": options.number("cpu-rt-runtime"),
+        "CpuShares": options.number("cpu-shares"),
+        "CpusetCpus": options.text("cpuset-cpus"),
+        "CpusetMems": options.text("cpuset-mems"),
+        "Memory": options.number("memory"),
+        "MemoryReservation": options.number("memory-reservation"),
+        "MemorySwap": options.number("memory-swap"),
+        "NanoCpus": options.number("cpus"),
+        "PidsLimit": options.number("pids-limit") if "pids-limit" in options.changed else None,
+        "RestartPolicy": _restart_policy(options.text("restart")),
+    }
+
+
 def _resources(options: Options) -> dict[str, object]:
     devices, cdi = parse_devices(options.items("device"))
     requests = options.values("gpus")
