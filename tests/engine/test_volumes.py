@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -89,3 +93,78 @@ def test_both_clients_and_disk_usage(engine: EngineProcess) -> None:
     assert row.split() == ["mine", "0", "5kB"]
     assert engine.sampan("volume", "rm", "mine", "nope").returncode == 1
     assert "mine" not in volumes(engine)
+
+
+def test_options_name_what_is_mounted(engine: EngineProcess, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("outside")
+    bind = ["--opt", "type=none", "--opt", f"device={tmp_path}", "--opt"]
+    assert engine.docker("volume", "create", *bind, "o=bind", "outer").returncode == 0
+    assert engine.sampan("volume", "create", *bind, "o=bind,ro", "sealed").returncode == 0
+    read = ["busybox", "sh", "-c", "cat /m/file && touch /m/new"]
+    assert engine.docker("run", "--rm", "-v", "outer:/m", *read).stdout == "outside"
+    assert "Read-only file system" in engine.docker("run", "--rm", "-v", "sealed:/m", *read).stderr
+    tmpfs = ["type=volume", "source=fast", "target=/m", "volume-opt=type=tmpfs", "volume-opt=device=tmpfs"]
+    mount = ",".join([*tmpfs, "volume-opt=o=size=1m"])
+    write = ["sh", "-c", "echo kept > /m/file; exec sleep 1000"]
+    assert engine.docker("run", "-d", "--name", "one", "--mount", mount, "busybox", *write).returncode == 0
+    shared = ["run", "--rm", "-v", "fast:/m", "busybox", "sh", "-c", "df -k /m | tail -1; cat /m/file"]
+    engine.kill()
+    engine.launch()
+    assert engine.docker(*shared).stdout.split()[:2] == ["tmpfs", "1024"]
+    assert engine.docker(*shared).stdout.endswith("kept\n"), "it stays while the first one runs"
+    assert engine.docker("rm", "-f", "one").returncode == 0
+    assert "No such file" in engine.docker(*shared).stderr, "and goes with the last one"
+    options = engine.docker("volume", "inspect", "-f", "{{.Options}}", "fast").stdout
+    assert options == "map[device:tmpfs o:size=1m type:tmpfs]\n"
+    assert "fast" not in engine.docker("system", "df", "-v").stdout
+    assert engine.docker("volume", "prune", "-a", "-f").returncode == 0
+    assert {"fast", "outer", "sealed"} <= volumes(engine), "what options name is not pruned"
+    assert engine.docker("volume", "rm", "fast", "outer", "sealed").returncode == 0
+    assert (tmp_path / "file").read_text() == "outside"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/loop-control"), reason="the kernel has no loop devices")
+@pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="mkfs.ext4 (e2fsprogs) is not installed")
+def test_an_image_of_a_disk_as_a_volume(engine: EngineProcess, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with open(disk, "wb") as file:
+        file.truncate(8 << 20)
+    subprocess.run(["mkfs.ext4", "-q", str(disk)], check=True)
+    create = ["volume", "create", "--opt", "type=ext4", "--opt", f"device={disk}"]
+    assert engine.docker(*create, "plain").returncode == 0
+    assert engine.docker(*create, "--opt", "o=loop", "disk").returncode == 0
+    write = ["busybox", "sh", "-c", "echo more >> /m/file; cat /m/file"]
+    assert "block device required" in engine.docker("run", "--rm", "-v", "plain:/m", *write).stderr
+    assert engine.docker("run", "--rm", "-v", "disk:/m", *write).stdout == "more\n"
+    assert engine.docker("run", "--rm", "-v", "disk:/m", *write).stdout == "more\nmore\n"
+    assert engine.docker("volume", "rm", "plain", "disk").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["foo=bar"], 'invalid option: "foo"'),
+        (["type=tmpfs"], 'missing required option: "device"'),
+        (["device=/x"], 'missing required option: "type"'),
+        (["o=ro"], 'missing required option: "device"'),
+        (["size=10m"], "quota size requested but no quota support"),
+    ],
+)
+def test_options_that_docker_does_not_take(engine: EngineProcess, given: list[str], told: str) -> None:
+    options = [word for option in given for word in ("--opt", option)]
+    refused = engine.docker("volume", "create", *options, "wrong")
+    assert refused.returncode == 1
+    assert refused.stderr == f"Error response from daemon: create wrong: {told}\n"
+
+
+def test_what_cannot_be_mounted(engine: EngineProcess) -> None:
+    options = ["--opt", "type=none", "--opt", "device=/nowhere", "--opt", "o=bind"]
+    assert engine.docker("volume", "create", *options, "lost").returncode == 0
+    path = engine.docker("volume", "inspect", "-f", "{{.Mountpoint}}", "lost").stdout.strip()
+    refused = engine.docker("run", "--rm", "-v", "lost:/m", "busybox", "true")
+    assert refused.returncode == 127
+    assert (
+        f"error while mounting volume '{path}': failed to mount local volume: "
+        f"mount /nowhere:{path}, flags: 0x1000: no such file or directory"
+    ) in refused.stderr
+    assert engine.docker("volume", "rm", "lost").returncode == 0

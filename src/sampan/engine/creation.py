@@ -152,7 +152,11 @@ def _fill_volumes(services: Services, record: Record) -> None:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             try:
-                services.volumes.fill(point.name, found)
+                services.volumes.attach(point.name, record.id)
+                try:
+                    services.volumes.fill(point.name, found)
+                finally:
+                    services.volumes.release(point.name, record.id)
             finally:
                 os.close(found)
     finally:

@@ -26,7 +26,7 @@ from sampan.engine.container import NEXT_EXIT, NOT_RUNNING, REMOVED, Container, 
 from sampan.engine.health import HealthChecks
 from sampan.engine.network import DRIVERS, kind_of
 from sampan.engine.preparation import Peer, Prepared
-from sampan.engine.record import Status
+from sampan.engine.record import Record, Status
 from sampan.engine.restarts import Backoff
 from sampan.engine.services import Services
 from sampan.engine.shims import Shim
@@ -243,7 +243,7 @@ class Lifecycle:
         if exited.oom_killed:
             self.publish(container, "oom")
         self.publish(container, "die", {"exitCode": str(exited.exit_code)})
-        await self._services.threads.run(self._save_end, container.id, status, endpoint)
+        await self._services.threads.run(self._save_end, container.record, status, endpoint)
         self._publish_network("disconnect", container)
         volumes.publish_mounts(self._services, container.record, mounted=False)
         # Whoever waits may use its ports and its exit code from now on, whatever happens to the engine.
@@ -261,10 +261,11 @@ class Lifecycle:
         except (errors.SampanError, OSError) as error:
             _log.error("container %s: cannot be removed: %s", container.id, error)
 
-    def _save_end(self, identifier: str, status: Status, endpoint: dict[str, Any] | None) -> None:
+    def _save_end(self, record: Record, status: Status, endpoint: dict[str, Any] | None) -> None:
         """In a thread."""
         self._services.network.leave(endpoint)
-        self._services.database.save_status(identifier, status)
+        volumes.release(self._services, record)
+        self._services.database.save_status(record.id, status)
 
     async def _await_release(self, container: Container, shim: Shim | None) -> None:
         """Wait until the shim has let go of bundle and cgroup, and leave it."""

@@ -74,7 +74,8 @@ class MountPoint(msgspec.Struct, frozen=True, kw_only=True):
     is_named: bool = False
     """Whether the user has named the volume, so that it outlives the container."""
     labels: tuple[tuple[str, str], ...] = ()
-    """For a volume that has to be made."""
+    driver_options: tuple[tuple[str, str], ...] = ()
+    """Both for a volume that has to be made."""
     copies: bool = True
     """Whether a volume that is empty gets what the image has in its place."""
 
@@ -197,10 +198,6 @@ def _volume(mount: Mount, *, mode: str, copies: bool) -> MountPoint:
     driver = options.driver_config or DriverConfig()
     if options.subpath:
         raise errors.Unsupported(f"parts of volumes are not supported yet (volume-subpath={options.subpath})")
-    if driver.options:
-        raise errors.Unsupported(
-            f"options of volumes are not supported yet (volume-opt={next(iter(driver.options))})"
-        )
     if driver.name not in ("", "local"):
         raise errors.NotFound(
             f'error looking up volume plugin {driver.name}: plugin "{driver.name}" not found'
@@ -213,6 +210,7 @@ def _volume(mount: Mount, *, mode: str, copies: bool) -> MountPoint:
         mode=mode,
         writable=not mount.read_only,
         labels=tuple((options.labels or {}).items()),
+        driver_options=tuple((driver.options or {}).items()),
         copies=copies and not options.no_copy,
     )
 

@@ -1,8 +1,8 @@
 """What a start needs before there is a shim: root file system, mounts, files, network, config.json.
 
 Owns that one blocking step, which runs in a thread and takes 2 ms: the intent is written first, and when
-anything fails, all of it is undone. Nothing is mounted in the engine's own namespace: mounts are
-descriptors that travel to the shim and vanish when nobody holds them.
+anything fails, all of it is undone. Nothing is mounted in the engine's own namespace but what the options of
+volumes name: mounts are descriptors that travel to the shim and vanish when nobody holds them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from sampan import errors
-from sampan.engine import devices, logpolicy, ociconfig, ociresources
+from sampan.engine import devices, logpolicy, ociconfig, ociresources, volumes
 from sampan.engine.container import Paths
 from sampan.engine.mountpoints import MountPoint
 from sampan.engine.network import Joined
@@ -88,6 +88,7 @@ def undo(services: Services, record: Record, status: Status, prepared: Prepared)
     """In a thread: free what was prepared for a start that did not come about."""
     prepared.close()
     services.network.leave(prepared.joined.endpoint)
+    volumes.release(services, record)
     remove_bundle(Paths.of(services.settings, record.id).bundle)
     services.database.save_status(record.id, status)
 
@@ -106,6 +107,8 @@ def _prepare(
 
     policy = logpolicy.policy(record.host_config.log_config, services.settings.log_options, paths.log)
     keep(protocol.ROOTFS, services.images.mount(record.id))
+    volumes.attach(services, record)
+    undo.callback(volumes.release, services, record)
     for point in record.points:
         if point.type in ("bind", "volume"):
             keep(protocol.MOUNT_PREFIX + point.destination, _open_bind(point))

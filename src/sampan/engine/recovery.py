@@ -65,6 +65,7 @@ async def recover(services: Services, lifecycle: Lifecycle) -> None:
     ]
     adopted = await asyncio.gather(*(_adopt(services, lifecycle, container) for container in started))
     alive = [container for container, is_alive in zip(started, adopted, strict=True) if is_alive]
+    await services.threads.run(services.volumes.restore, volumes.users(alive))
     for container in alive:
         lifecycle.health.started(container)
     for container in started:

@@ -6,19 +6,23 @@ not.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import msgspec
 
 from sampan import errors
+from sampan.engine.container import Container
 from sampan.engine.listing import has_labels
 from sampan.engine.mountpoints import MountPoint
 from sampan.engine.record import Record
 from sampan.engine.services import Services
 from sampan.volumes.store import DRIVER, Volume, VolumeStore, new_name
 from sampan.wire import gotime
+
+_log = logging.getLogger("sampan.engine")
 
 Document = dict[str, Any]
 Filters = Mapping[str, Sequence[str]]
@@ -38,13 +42,9 @@ class Volumes:
         self, name: str, driver: str, options: dict[str, str] | None, labels: dict[str, str] | None
     ) -> Document:
         check_driver(name, driver)
-        if options:
-            raise errors.Unsupported(
-                f"options of volumes are not supported yet (--opt {next(iter(options))})"
-            )
         create = self._store.create
         volume, is_new = await self._services.threads.run(
-            lambda: create(name or new_name(), labels, anonymous=not name)
+            lambda: create(name or new_name(), labels, options, anonymous=not name)
         )
         if is_new:
             publish(self._services, "create", volume.name)
@@ -83,8 +83,8 @@ class Volumes:
         everything = all_by_default if wanted is None else wanted
         used, removed, freed = self._users(), [], 0
         for volume in self._store.all():
-            if volume.name in used or not (everything or volume.is_anonymous):
-                continue
+            if volume.name in used or volume.options or not (everything or volume.is_anonymous):
+                continue  # what options name is not the engine's to remove
             if not _has_labels(volume, filters):
                 continue
             size = await self._services.threads.run(self._store.size, volume.name)
@@ -100,7 +100,7 @@ class Volumes:
     async def usage(self) -> list[Document]:
         """The volumes for `system df`, with their sizes and how many containers use them."""
         used = self._users()
-        volumes = self._store.all()
+        volumes = [volume for volume in self._store.all() if not volume.options]
 
         def measure() -> list[int]:
             return [self._store.size(volume.name) for volume in volumes]
@@ -116,7 +116,7 @@ class Volumes:
         return self._services.volumes
 
     def _users(self) -> dict[str, list[str]]:
-        return users(self._services)
+        return users(self._services.registry)
 
     async def _remove(self, name: str) -> None:
         holders = self._users().get(name)
@@ -132,7 +132,7 @@ class Volumes:
             "Labels": volume.labels,
             "Mountpoint": self._store.path(volume.name),
             "Name": volume.name,
-            "Options": None,
+            "Options": volume.options,
             "Scope": "local",
         }
 
@@ -147,10 +147,10 @@ def check_driver(name: str, driver: str) -> None:
         )
 
 
-def users(services: Services) -> dict[str, list[str]]:
-    """Volume → ids of the containers that mount it."""
+def users(containers: Iterable[Container]) -> dict[str, list[str]]:
+    """Volume → ids of those of the containers that mount it."""
     found: dict[str, list[str]] = {}
-    for container in services.registry:
+    for container in containers:
         for point in container.record.points:
             if point.type == "volume":
                 found.setdefault(point.name, []).append(container.id)
@@ -164,7 +164,10 @@ def provide(services: Services, points: Iterable[MountPoint]) -> tuple[tuple[Mou
         for point in points:
             if point.type == "volume":
                 volume, is_new = services.volumes.create(
-                    point.name, dict(point.labels) or None, anonymous=not point.is_named
+                    point.name,
+                    dict(point.labels) or None,
+                    dict(point.driver_options) or None,
+                    anonymous=not point.is_named,
                 )
                 if is_new:
                     made.append(volume.name)
@@ -175,6 +178,26 @@ def provide(services: Services, points: Iterable[MountPoint]) -> tuple[tuple[Mou
             services.volumes.remove(name)
         raise
     return tuple(completed), made
+
+
+def attach(services: Services, record: Record) -> None:
+    """In a thread: mount what the container's volumes name in their options. Raises SampanError."""
+    with ExitStack() as undo:
+        for point in record.points:
+            if point.type == "volume":
+                services.volumes.attach(point.name, record.id)
+                undo.callback(services.volumes.release, point.name, record.id)
+        undo.pop_all()
+
+
+def release(services: Services, record: Record) -> None:
+    """In a thread: the container does not use its volumes any more."""
+    for point in record.points:
+        if point.type == "volume":
+            try:
+                services.volumes.release(point.name, record.id)
+            except OSError as error:
+                _log.warning("volume %s cannot be unmounted: %s", point.name, error)
 
 
 def publish(services: Services, action: str, name: str, **attributes: str) -> None:
@@ -213,7 +236,7 @@ def remove_unnamed(store: VolumeStore, records: Iterable[Record], record: Record
 
 async def remove_anonymous(services: Services, points: Iterable[MountPoint]) -> None:
     """Remove the volumes that came without a name, unless another container uses them."""
-    used = users(services)
+    used = users(services.registry)
     for point in points:
         if point.type == "volume" and not point.is_named and point.name not in used:
             try:

@@ -3,6 +3,9 @@
 Owns `ROOT/NAME/`, with `_data` for what a volume holds and `volume.json` for what is known of it. Both appear
 and vanish at once, by a rename from and to a name that begins with a dot; what a killed engine leaves under
 such names is removed at the next start. Synchronous, and safe to call from several threads.
+
+A volume with options holds what is elsewhere: its device is mounted on `_data` from the first container that
+uses it until the last one ends. Who uses it is kept in memory; after a start, `restore` tells it.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ import shutil
 import subprocess
 import threading
 import time
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from sampan import errors
+from sampan.volumes import attachment, options
 
 DRIVER = "local"
 ANONYMOUS = "com.docker.volume.anonymous"
@@ -37,6 +42,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     created: int
     labels: dict[str, str] | None = None
+    options: dict[str, str] | None = None
 
     @property
     def is_anonymous(self) -> bool:
@@ -49,23 +55,36 @@ class VolumeStore:
     def __init__(self, root: str) -> None:
         self._root = root
         self._lock = threading.Lock()
+        # A server that does not answer must hold up nobody but those who want the same volume.
+        self._attaching: dict[str, threading.Lock] = {}
+        self._users: dict[str, set[str]] = {}
         os.makedirs(root, 0o701, exist_ok=True)
         self._volumes = {volume.name: volume for volume in self._recover()}
 
     def create(
-        self, name: str, labels: dict[str, str] | None = None, *, anonymous: bool = False
+        self,
+        name: str,
+        labels: dict[str, str] | None = None,
+        given: dict[str, str] | None = None,
+        *,
+        anonymous: bool = False,
     ) -> tuple[Volume, bool]:
         """The volume of this name, and whether it is new. `anonymous`: the name is not the user's.
 
-        Raises InvalidArgument for a name that Docker does not take.
+        `given`: options, for a new one. Raises InvalidArgument for a name or options that Docker does not
+        take.
         """
         _check_name(name)
+        try:
+            options.check(given or {})
+        except errors.InvalidArgument as error:
+            raise errors.InvalidArgument(f"create {name}: {error.message}") from None
         if anonymous:
             labels = (labels or {}) | {ANONYMOUS: ""}
         with self._lock:
             if name in self._volumes:
                 return self._volumes[name], False
-            volume = Volume(name=name, created=time.time_ns(), labels=labels)
+            volume = Volume(name=name, created=time.time_ns(), labels=labels, options=given or None)
             beside = f"{self._root}/.new-{secrets.token_hex(8)}"
             os.mkdir(beside, 0o701)
             os.mkdir(f"{beside}/_data", 0o755)
@@ -92,10 +111,49 @@ class VolumeStore:
         """Where what a volume holds is on the host."""
         return f"{self._root}/{name}/_data"
 
+    def attach(self, name: str, user: str) -> None:
+        """Mount a volume's device, if it has one, for a container. Raises NotFound, SampanError."""
+        mount = options.device_mount(self.get(name).options or {})
+        if mount is None:
+            return
+        with self._attachment(name):
+            path = self.path(name)
+            if not attachment.is_attached(path):
+                attachment.attach(mount, path)
+            self._users.setdefault(name, set()).add(user)
+
+    def release(self, name: str, user: str) -> None:
+        """A container does not use a volume any more; after the last one, its device is unmounted."""
+        with self._attachment(name):
+            users = self._users.get(name, set())
+            users.discard(user)
+            if not users:
+                self._users.pop(name, None)
+                self._detach(name)
+
+    def restore(self, users: Mapping[str, Collection[str]]) -> None:
+        """After a start: volume → the containers that use it. What nobody uses is unmounted."""
+        for volume in self.all():
+            with self._attachment(volume.name):
+                if users.get(volume.name):
+                    self._users[volume.name] = set(users[volume.name])
+                else:
+                    self._detach(volume.name)
+
+    def _attachment(self, name: str) -> threading.Lock:
+        return self._attaching.setdefault(name, threading.Lock())
+
+    def _detach(self, name: str) -> None:
+        volume = self._volumes.get(name)
+        if volume is not None and volume.options and attachment.is_attached(self.path(name)):
+            attachment.detach(self.path(name))
+
     def remove(self, name: str) -> None:
-        """Remove a volume and all that it holds. Raises NotFound."""
+        """Remove a volume and all that it holds, but not what its options name. Raises NotFound."""
         self.get(name)
-        with self._lock:
+        with self._attachment(name), self._lock:
+            self._detach(name)
+            self._users.pop(name, None)
             self._volumes.pop(name, None)
             buried = f"{self._root}/.old-{secrets.token_hex(8)}"
             os.rename(f"{self._root}/{name}", buried)
