@@ -195,7 +195,6 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"HostConfig": {"UsernsMode": "x"}}, "--userns"),
     ({"HostConfig": {"StorageOpt": {"size": "1"}}}, "--storage-opt"),
     ({"HostConfig": {"KernelMemory": 1}}, "--kernel-memory"),
-    ({"HostConfig": {"IpcMode": "shareable"}}, "--ipc"),
     ({"HostConfig": {"LogConfig": {"Type": "syslog"}}}, "--log-driver"),
     ({"HostConfig": {"LogConfig": {"Type": "json-file", "Config": {"compress": "true"}}}}, "compress"),
     ({"HostConfig": {"LogConfig": {"Type": "json-file", "Config": {"tag": "x"}}}}, "--log-opt tag=x"),

@@ -117,6 +117,9 @@ def _check_namespaces(host_config: HostConfig) -> None:
     pid = host_config.pid_mode
     if pid not in ("", "host") and not (pid.startswith("container:") and pid != "container:"):
         raise errors.InvalidArgument(f"Invalid PID mode: {pid}")
+    ipc = host_config.ipc_mode
+    if ipc not in ("", "none", "private", "shareable", "host") and not ipc.startswith("container:"):
+        raise errors.InvalidArgument(f"Invalid IPC mode: {ipc}")
     if host_config.uts_mode not in ("", "host"):
         raise errors.InvalidArgument(f"invalid UTS mode: {host_config.uts_mode}")
     if host_config.cgroupns_mode not in ("", "host", "private"):

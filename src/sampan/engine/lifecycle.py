@@ -97,14 +97,16 @@ class Lifecycle:
     def _peers(self, container: Container) -> dict[str, Peer]:
         modes = {
             "network": container.record.host_config.network_mode,
+            "ipc": container.record.host_config.ipc_mode,
             "pid": container.record.host_config.pid_mode,
         }
         peers = {}
         for kind, mode in modes.items():
             if mode.startswith("container:"):
                 peer = self._services.registry.resolve(mode.partition(":")[2])
-                if not peer.is_running or peer is container:
-                    raise preparation.not_running_peer(kind, peer.id)
+                preparation.check_peer(
+                    kind, peer.record, is_running=peer.is_running and peer is not container
+                )
                 peers[kind] = Peer(peer.record, peer.status)
         return peers
 

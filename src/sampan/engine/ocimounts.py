@@ -18,6 +18,9 @@ Document = dict[str, Any]
 # Where `--init` shows the init program.
 INIT = "/sbin/docker-init"
 
+# POSIX shared memory, which goes with the IPC namespace (shm_overview(7)).
+SHM = "/dev/shm"
+
 _PROTECTED = ("nosuid", "noexec", "nodev")
 
 _STAY_WRITABLE = frozenset(("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"))
@@ -32,8 +35,8 @@ def build(
     options = ["rbind", "ro", "rprivate"] if config.readonly_rootfs else ["rbind", "rprivate"]
     taken = {mount["destination"] for mount in own}
     own += [_bind(path, source, options) for path, source in files.items() if path not in taken]
-    if config.ipc_mode == "host":
-        own.append(_bind("/dev/shm", "/dev/shm", ["rbind", "rprivate"]))
+    if (config.ipc_mode == "host" or config.ipc_mode.startswith("container:")) and SHM not in taken:
+        own.append(_bind(SHM, SHM, ["rbind", "rprivate"]))
     if init is not None:
         own.append(_bind(INIT, init, ["bind", "ro", "rprivate"]))
     # Parents before children: moby sorts by the number of a path's parts, and keeps the order otherwise.

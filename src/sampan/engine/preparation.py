@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import threading
 from contextlib import ExitStack
 from typing import Any
 
 import msgspec
 
 from sampan import errors
-from sampan.engine import devices, logpolicy, ociconfig, ociresources, volumes
+from sampan.engine import devices, logpolicy, ociconfig, ocimounts, ociresources, volumes
 from sampan.engine.container import Paths
 from sampan.engine.mountpoints import MountPoint
 from sampan.engine.network import Joined
@@ -26,7 +27,7 @@ from sampan.engine.security import capabilities
 from sampan.engine.services import Services
 from sampan.engine.settings import Settings
 from sampan.engine.states import Intent
-from sampan.linux import files, mounts
+from sampan.linux import files, mounts, processes
 from sampan.records import dataclass
 from sampan.shim import protocol
 
@@ -34,7 +35,7 @@ Document = dict[str, Any]
 
 _CLONE = mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC
 
-_NAMESPACE_FILES = {"network": "net", "pid": "pid"}
+_NAMESPACE_FILES = {"network": "net", "pid": "pid", "ipc": "ipc", "mount": "mnt"}
 
 # Tried after the configured name: Debian has it in the package tini.
 _OTHER_INIT = "tini-static"
@@ -73,7 +74,7 @@ class Prepared:
 
 
 def prepare(services: Services, record: Record, status: Status, peers: dict[str, Peer]) -> Prepared:
-    """`peers`: "network" and "pid" → the containers whose namespaces are joined."""
+    """`peers`: "network", "ipc" and "pid" → the containers whose namespaces are joined."""
     with ExitStack() as undo, ExitStack() as opened:
         prepared = _prepare(services, record, peers, undo, opened)
         undo.callback(prepared.close)
@@ -114,6 +115,8 @@ def _prepare(
             keep(protocol.MOUNT_PREFIX + point.destination, _open_bind(point))
     for kind, peer in peers.items():
         keep(protocol.NAMESPACE_PREFIX + kind, _open_namespace(peer, kind))
+    if "ipc" in peers and all(point.destination != ocimounts.SHM for point in record.points):
+        keep(protocol.MOUNT_PREFIX + ocimounts.SHM, _clone_inside(peers["ipc"], ocimounts.SHM))
     joined = services.network.join(record)
     undo.callback(services.network.leave, joined.endpoint)
     network_owner = peers.get("network")
@@ -205,6 +208,50 @@ def _open_namespace(peer: Peer, kind: str) -> int:
 
 def _namespace_path(peer: Peer, kind: str) -> str:
     return f"/proc/{peer.status.pid}/ns/{_NAMESPACE_FILES[kind]}"
+
+
+def _clone_inside(peer: Peer, path: str) -> int:
+    """A detached clone of what is mounted at `path` in another container.
+
+    open_tree(2) clones only mounts of the caller's own mount namespace. A thread can enter another one when
+    it shares its root and working folder with no other thread (setns(2)), and ends in there.
+    """
+    namespace = _open_namespace(peer, "mount")
+    outcome: list[int | OSError] = []
+
+    def clone() -> None:
+        try:
+            processes.unshare(processes.CLONE_FS)
+            processes.setns(namespace, processes.CLONE_NEWNS)
+            outcome.append(mounts.open_tree(path, _CLONE))
+        except OSError as error:
+            outcome.append(error)
+
+    try:
+        thread = threading.Thread(target=clone, name="clone-mount")
+        thread.start()
+        thread.join()
+    finally:
+        os.close(namespace)
+    found = outcome[0]
+    if isinstance(found, OSError):
+        raise found
+    return found
+
+
+def check_peer(kind: str, owner: Record, *, is_running: bool) -> None:
+    """Raises Conflict or SampanError, in dockerd's words, for a container that cannot be joined."""
+    if kind != "ipc":
+        if not is_running:
+            raise not_running_peer(kind, owner.id)
+        return
+    if not is_running:
+        raise errors.Conflict(f"can't join IPC of container {owner.id}: container {owner.id} is not running")
+    if owner.host_config.ipc_mode != "shareable":
+        raise errors.InvalidArgument(
+            f"can't join IPC of container {owner.id}: non-shareable IPC "
+            "(hint: use IpcMode:shareable for the donor container)"
+        )
 
 
 def not_running_peer(kind: str, identifier: str) -> errors.Conflict:

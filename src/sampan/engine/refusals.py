@@ -30,10 +30,6 @@ _HOST_OPTIONS: dict[str, tuple[Callable[[HostConfig], object], str]] = {
     "KernelMemoryTCP": (lambda config: config.kernel_memory_tcp, "limits of kernel memory"),
     "--cpu-count": (lambda config: config.cpu_count, "numbers of processors for Windows"),
     "Cgroup": (lambda config: config.cgroup, "cgroups of other containers"),
-    "--ipc": (
-        lambda config: config.ipc_mode not in ("", "private", "none", "host"),
-        "shared IPC namespaces",
-    ),
 }
 
 _CONFIG_OPTIONS: dict[str, tuple[Callable[[ContainerConfig], object], str]] = {
