@@ -168,3 +168,53 @@ def test_what_cannot_be_mounted(engine: EngineProcess) -> None:
         f"mount /nowhere:{path}, flags: 0x1000: no such file or directory"
     ) in refused.stderr
     assert engine.docker("volume", "rm", "lost").returncode == 0
+
+
+def test_a_part_of_a_volume(engine: EngineProcess) -> None:
+    fill = "mkdir /v/a && echo one > /v/a/f && ln -s a /v/inside && ln -s / /v/outside && ln -s ../.. /v/up"
+    assert engine.docker("run", "--rm", "-v", "parts:/v", "busybox", "sh", "-c", fill).returncode == 0
+
+    def run(subpath: str, *command: str) -> subprocess.CompletedProcess[str]:
+        mount = f"type=volume,source=parts,target=/m,volume-subpath={subpath}"
+        return engine.docker("run", "--rm", "--mount", mount, "busybox", *command)
+
+    try:
+        assert run("a", "cat", "/m/f").stdout == "one\n"
+        assert run("a/f", "cat", "/m").stdout == "one\n"
+        assert run("inside", "cat", "/m/f").stdout == "one\n"
+        assert run("a", "touch", "/m/new").returncode == 0
+        assert "no such file or directory" in run("b", "true").stderr
+        for link in ("outside", "outside/etc", "up"):
+            refused = run(link, "true")
+            assert refused.returncode == 125
+            assert "path concatenation escapes the base directory" in refused.stderr
+        for path in ("../x", "/a", "a/../../x"):
+            assert "subpath must be a relative path within the volume" in run(path, "true").stderr
+    finally:
+        assert engine.docker("volume", "rm", "parts").returncode == 0
+
+
+def test_an_image_as_a_mount(engine: EngineProcess) -> None:
+    """It is read-only, and stays while a container mounts it, even when its image is removed."""
+    tar = engine.directory / "rootfs.tar"
+    assert engine.docker("import", str(tar), "lender").returncode == 0
+    mount = ["--mount", "type=image,source=lender,target=/m"]
+    try:
+        run = engine.docker("run", "--name", "borrower", *mount, "busybox", "sh", "-c", "ls /m; touch /m/x")
+        assert "bin" in run.stdout and "Read-only file system" in run.stderr
+        shown = engine.docker("inspect", "-f", "{{json .Mounts}}", "borrower").stdout
+        assert '"Type":"image"' in shown and '"Name":"lender"' in shown and '"RW":false' in shown
+        part = f"{mount[1]},image-subpath=bin/busybox"
+        compare = ["run", "--rm", "--mount", part, "busybox", "cmp", "/m", "/bin/busybox"]
+        assert engine.docker(*compare).returncode == 0
+        missing = engine.docker("run", "--rm", "--mount", f"{mount[1]},image-subpath=no", "busybox", "true")
+        assert "cannot access path lender/no: lstat" in missing.stderr
+        assert "using" in engine.docker("rmi", "lender").stderr
+        assert engine.docker("rmi", "-f", "lender").returncode == 0
+        engine.kill()
+        engine.launch()
+        assert "bin" in engine.docker("start", "-a", "borrower").stdout
+        absent = engine.docker("create", "--mount", "type=image,source=lender,target=/m", "busybox", "true")
+        assert "No such image: lender:latest" in absent.stderr
+    finally:
+        assert engine.docker("rm", "-f", "borrower").returncode == 0

@@ -445,6 +445,32 @@ class LayerDriverSuite:
         finally:
             os.close(fd)
 
+    def test_an_image_is_mounted_as_it_is(self, driver: LayerDriver) -> None:
+        below = apply(driver, None, folder("a"), file("a/f", b"below"), symlink("out", "/etc"))
+        above = apply(driver, below, file("a/f", b"above"), file("a/g", b"new"))
+
+        def look(layer: Layer | None, subpath: str = "") -> list[str]:
+            fd = driver.open_layer(layer.chain_id if layer else None, subpath)
+            try:
+                with pytest.raises(OSError) as refused:
+                    os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=fd)
+                assert refused.value.errno == errno.EROFS
+                reading = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+                try:
+                    return sorted(os.listdir(reading))
+                finally:
+                    os.close(reading)
+            finally:
+                os.close(fd)
+
+        assert look(None) == []
+        assert look(below) == look(above) == ["a", "out"]
+        assert (look(below, "a"), look(above, "a")) == (["f"], ["f", "g"])
+        for path, number in (("b", errno.ENOENT), ("out", errno.EXDEV), ("../a", errno.EXDEV)):
+            with pytest.raises(OSError) as wrong:
+                driver.open_layer(above.chain_id, path)
+            assert wrong.value.errno == number
+
     def test_a_removed_container_is_gone_and_may_be_removed_again(self, driver: LayerDriver) -> None:
         with container(driver, apply(driver, None, file("a"))) as root:
             (root / "d").mkdir()

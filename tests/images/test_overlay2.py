@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from sampan import errors
 from sampan.images import overlay
 from sampan.images.layers import LayerDriver
 from sampan.images.overlay2 import Overlay2
+from sampan.linux import mounts
 from tests.images.driver_suite import ONE, LayerDriverSuite, apply, container
 from tests.images.small_disk import small_disk
 from tests.images.tars import file, folder, tar
@@ -58,6 +60,28 @@ def test_the_folders_have_dockers_names(driver: LayerDriver, root: Path) -> None
     assert list(data) == ["LowerDir", "MergedDir", "UpperDir", "WorkDir"]
     assert data["UpperDir"] == f"{root}/containers/{ONE}/diff"
     assert [os.listdir(path) != [] for path in data["LowerDir"].split(":")] == [True] * 3
+
+
+def test_a_part_of_an_image_on_older_kernels(
+    driver: LayerDriver, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before Linux 6.15 a part of a detached mount cannot be cloned."""
+    layer = apply(driver, None, folder("a"), file("a/f", b"1"))
+    clone, attempts = mounts.clone_beneath, []
+
+    def clone_beneath(fd: int, path: str) -> int:
+        attempts.append(path)
+        if len(attempts) == 1:
+            raise OSError(errno.EINVAL, "open_tree: Invalid argument")
+        return clone(fd, path)
+
+    monkeypatch.setattr(mounts, "clone_beneath", clone_beneath)
+    fd = driver.open_layer(layer.chain_id, "a")
+    try:
+        assert Path(f"/proc/self/fd/{fd}/f").read_bytes() == b"1"
+    finally:
+        os.close(fd)
+    assert attempts == ["a", "a"]
 
 
 def test_a_durable_driver_makes_the_same(root: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -99,6 +100,9 @@ def _make(services: Services, record: Record, platform: str, warnings: list[str]
         undo.callback(shutil.rmtree, paths.folder, ignore_errors=True)
         services.images.create_writable(record.id, image.id)
         undo.callback(services.images.remove_writable, record.id)
+        for point in record.points:
+            if point.type == "image":
+                services.images.hold_mounted(record.id, point.image)
         points, made = volumes.provide(services, record.points)
         for volume in made:
             undo.callback(services.volumes.remove, volume)
@@ -123,9 +127,25 @@ def _from_image(services: Services, record: Record, image: Image, warnings: list
         own = services.host.name if record.host_config.network_mode == "host" else record.short_id
         config = msgspec.structs.replace(config, hostname=own)
     points = mountpoints.with_anonymous(record.points, record.host_config, sorted(config.volumes or {}))
-    points = volumes.with_names(points)
+    points = volumes.with_names(_with_images(services, points))
     driver = services.images.driver.name
     return msgspec.structs.replace(record, image=image.id, config=config, points=points, driver=driver)
+
+
+def _with_images(services: Services, points: Iterable[MountPoint]) -> list[MountPoint]:
+    """The mount points with the ids of the images that they mount."""
+    completed = []
+    for point in points:
+        if point.type == "image":
+            try:
+                point = msgspec.structs.replace(point, image=services.images.resolve(point.name).id)
+            except errors.NotFound as error:
+                # Not "not found", on which a client pulls the container's own image.
+                raise errors.InvalidArgument(
+                    f'invalid mount config for type "image": {error.message}'
+                ) from None
+        completed.append(point)
+    return completed
 
 
 def _borrowed(services: Services, text: str) -> list[MountPoint]:

@@ -107,5 +107,7 @@ class Images:
         """Which containers use an image: as it is now, for a thread to ask."""
         users: dict[str, list[tuple[str, bool]]] = {}
         for container in self._registry:
-            users.setdefault(container.record.image, []).append((container.id, container.is_running))
+            mounted = {point.image for point in container.record.points if point.image}
+            for image in {container.record.image} | mounted:
+                users.setdefault(image, []).append((container.id, container.is_running))
         return lambda image: users.get(image, [])

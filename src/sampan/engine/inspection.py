@@ -169,21 +169,12 @@ def _quoted(word: str) -> str:
 
 
 def _mount_document(point: MountPoint) -> Document:
-    if point.type == "volume":
-        return {
-            "Type": point.type,
-            "Name": point.name,
-            "Source": point.source,
-            "Destination": point.destination,
-            "Driver": "local",
-            "Mode": point.mode,
-            "RW": point.writable,
-            "Propagation": point.propagation,
-        }
     return {
         "Type": point.type,
+        **({"Name": point.name} if point.name else {}),
         "Source": point.source,
         "Destination": point.destination,
+        **({"Driver": "local"} if point.type == "volume" else {}),
         "Mode": point.mode,
         "RW": point.writable,
         "Propagation": point.propagation,

@@ -13,7 +13,15 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from sampan import errors
-from sampan.engine.schema import BindOptions, DriverConfig, HostConfig, Mount, TmpfsOptions, VolumeOptions
+from sampan.engine.schema import (
+    BindOptions,
+    DriverConfig,
+    HostConfig,
+    ImageOptions,
+    Mount,
+    TmpfsOptions,
+    VolumeOptions,
+)
 
 _PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 _ACCESS = ("rw", "ro")
@@ -78,6 +86,10 @@ class MountPoint(msgspec.Struct, frozen=True, kw_only=True):
     """Both for a volume that has to be made."""
     copies: bool = True
     """Whether a volume that is empty gets what the image has in its place."""
+    subpath: str = ""
+    """The part of a volume or image that is mounted."""
+    image: str = ""
+    """The id of the image that is mounted; its name is in `name`."""
 
 
 def collect(
@@ -190,14 +202,21 @@ def parse_mount(mount: Mount, data_root: str) -> MountPoint:
         )
     if mount.type == "volume":
         return _volume(mount, mode="z", copies=True)
+    if mount.type == "image":
+        return MountPoint(
+            type="image",
+            destination=posixpath.normpath(mount.target),
+            name=mount.source,
+            writable=False,
+            propagation=DEFAULT_PROPAGATION,
+            subpath=(mount.image_options or ImageOptions()).subpath,
+        )
     raise errors.Unsupported(f"mounts of type {mount.type} are not supported yet ({mount.target})")
 
 
 def _volume(mount: Mount, *, mode: str, copies: bool) -> MountPoint:
     options = mount.volume_options or VolumeOptions()
     driver = options.driver_config or DriverConfig()
-    if options.subpath:
-        raise errors.Unsupported(f"parts of volumes are not supported yet (volume-subpath={options.subpath})")
     if driver.name not in ("", "local"):
         raise errors.NotFound(
             f'error looking up volume plugin {driver.name}: plugin "{driver.name}" not found'
@@ -211,7 +230,8 @@ def _volume(mount: Mount, *, mode: str, copies: bool) -> MountPoint:
         writable=not mount.read_only,
         labels=tuple((options.labels or {}).items()),
         driver_options=tuple((driver.options or {}).items()),
-        copies=copies and not options.no_copy,
+        copies=copies and not options.no_copy and not options.subpath,
+        subpath=options.subpath,
     )
 
 
@@ -265,12 +285,16 @@ def _check(mount: Mount, *, source_must_exist: bool) -> None:
     elif mount.type == "volume":
         if extra:
             raise _wrong(mount, f"field {extra} must not be specified")
-        if not mount.source and mount.read_only:
-            raise _wrong(mount, "must not set ReadOnly mode when using anonymous volumes")
+        _check_volume(mount)
     elif mount.type == "tmpfs":
         if extra or mount.source:
             raise _wrong(mount, f"field {extra or 'Source'} must not be specified")
-    elif mount.type not in ("image", "cluster", "npipe"):
+    elif mount.type == "image":
+        if extra or not mount.source:
+            told = f"{extra} must not be specified" if extra else "Source must not be empty"
+            raise _wrong(mount, f"field {told}")
+        _check_subpath(mount, (mount.image_options or ImageOptions()).subpath)
+    elif mount.type not in ("cluster", "npipe"):
         raise _wrong(mount, "mount type unknown")
 
 
@@ -280,8 +304,24 @@ def _extra_field(mount: Mount) -> str:
         ("bind", "BindOptions", mount.bind_options),
         ("volume", "VolumeOptions", mount.volume_options),
         ("tmpfs", "TmpfsOptions", mount.tmpfs_options),
+        ("image", "ImageOptions", mount.image_options),
     )
     return next((name for kind, name, value in groups if kind != mount.type and value is not None), "")
+
+
+def _check_volume(mount: Mount) -> None:
+    subpath = (mount.volume_options or VolumeOptions()).subpath
+    if not mount.source and subpath:
+        raise _wrong(mount, "must not set Subpath when using anonymous volumes")
+    _check_subpath(mount, subpath)
+    if not mount.source and mount.read_only:
+        raise _wrong(mount, "must not set ReadOnly mode when using anonymous volumes")
+
+
+def _check_subpath(mount: Mount, subpath: str) -> None:
+    """A subpath must not leave what it is a part of, whatever is there: Go's filepath.IsLocal."""
+    if subpath and (subpath.startswith("/") or posixpath.normpath(subpath).split("/")[0] == ".."):
+        raise _wrong(mount, "subpath must be a relative path within the volume")
 
 
 def _check_destination(path: str) -> None:

@@ -96,7 +96,8 @@ def _user_mount(point: MountPoint) -> Document:
         options.append("rro" if point.read_only_recursive and point.recursive else "ro")
     if point.propagation:
         options.append(point.propagation)
-    return _bind(point.destination, point.source, options)
+    # An image has no path: the shim gets a descriptor of each source, and the name is for who reads this.
+    return _bind(point.destination, point.source or point.name, options)
 
 
 def _tmpfs(destination: str, words: str) -> Document:

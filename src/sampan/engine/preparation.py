@@ -17,9 +17,8 @@ from typing import Any
 import msgspec
 
 from sampan import errors
-from sampan.engine import devices, logpolicy, ociconfig, ocimounts, ociresources, volumes
+from sampan.engine import devices, logpolicy, mountsources, ociconfig, ocimounts, ociresources, volumes
 from sampan.engine.container import Paths
-from sampan.engine.mountpoints import MountPoint
 from sampan.engine.network import Joined
 from sampan.engine.record import Record, Status
 from sampan.engine.schema import HostConfig
@@ -27,7 +26,7 @@ from sampan.engine.security import capabilities
 from sampan.engine.services import Services
 from sampan.engine.settings import Settings
 from sampan.engine.states import Intent
-from sampan.linux import files, mounts, processes
+from sampan.linux import mounts, processes
 from sampan.records import dataclass
 from sampan.shim import protocol
 
@@ -111,8 +110,9 @@ def _prepare(
     volumes.attach(services, record)
     undo.callback(volumes.release, services, record)
     for point in record.points:
-        if point.type in ("bind", "volume"):
-            keep(protocol.MOUNT_PREFIX + point.destination, _open_bind(point))
+        if point.type != "tmpfs":
+            source = mountsources.open_source(services.images, record.id, point)
+            keep(protocol.MOUNT_PREFIX + point.destination, source)
     for kind, peer in peers.items():
         keep(protocol.NAMESPACE_PREFIX + kind, _open_namespace(peer, kind))
     if "ipc" in peers and all(point.destination != ocimounts.SHM for point in record.points):
@@ -166,26 +166,6 @@ def make_bundle(path: str) -> None:
 
 def remove_bundle(path: str) -> None:
     shutil.rmtree(path, ignore_errors=True)
-
-
-def _open_bind(point: MountPoint) -> int:
-    """A detached clone of the source. What it is then can no longer be changed by whoever owns the path."""
-    flags = _CLONE | (files.AT_RECURSIVE if point.recursive else 0)
-    try:
-        return mounts.open_tree(point.source, flags)
-    except FileNotFoundError:
-        if not point.create_source:
-            raise errors.InvalidArgument(
-                f'invalid mount config for type "bind": bind source path does not exist: {point.source}'
-            ) from None
-    try:
-        os.makedirs(point.source, 0o755, exist_ok=True)
-    except OSError as error:
-        raise errors.SampanError(
-            f"error while creating mount source path '{point.source}': mkdir {error.filename}: "
-            f"{os.strerror(error.errno or 0).lower()}"
-        ) from None
-    return mounts.open_tree(point.source, flags)
 
 
 def _open_namespace(peer: Peer, kind: str) -> int:

@@ -124,6 +124,10 @@ class VolumeOptions(Body, omit_defaults=True, frozen=True):
     driver_config: DriverConfig | None = None
 
 
+class ImageOptions(Body, omit_defaults=True, frozen=True):
+    subpath: Text = ""
+
+
 class TmpfsOptions(Body, omit_defaults=True, frozen=True):
     size_bytes: Number = 0
     mode: Number = 0
@@ -140,7 +144,7 @@ class Mount(Body, omit_defaults=True, frozen=True):
     consistency: Text = ""
     bind_options: BindOptions | None = None
     volume_options: VolumeOptions | None = None
-    image_options: dict[str, Any] | None = None
+    image_options: ImageOptions | None = None
     tmpfs_options: TmpfsOptions | None = None
     cluster_options: dict[str, Any] | None = None
 

@@ -40,8 +40,8 @@ _MIGRATIONS = (
         tar_size INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX image_layers_parent ON image_layers (parent);
-    CREATE TABLE image_tops (       -- what stands on which layer: images and containers' writable layers
-        kind TEXT NOT NULL,         -- 'image' or 'writable'
+    CREATE TABLE image_tops (       -- what stands on which layer: images, containers' writable layers, mounts
+        kind TEXT NOT NULL,         -- 'image', 'writable', or 'mounted' with '<container>/<image>' as the id
         id TEXT NOT NULL,
         chain_id TEXT REFERENCES image_layers (chain_id),
         PRIMARY KEY (kind, id)
@@ -49,7 +49,7 @@ _MIGRATIONS = (
     CREATE INDEX image_tops_chain_id ON image_tops (chain_id);
     """,
 )
-_IMAGE, _WRITABLE = "image", "writable"
+_IMAGE, _WRITABLE, _MOUNTED = "image", "writable", "mounted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,30 +284,45 @@ class Catalog:
         )
         return bool(row and row[0])
 
-    # Writable layers
+    # Containers: their writable layers, and the images that they mount
 
     def add_writable(self, container_id: str, chain_id: str | None) -> bool:
         """Note that a container is going to stand on a layer; False if that is gone."""
+        return self._add_top(_WRITABLE, container_id, chain_id)
+
+    def add_mounted(self, container_id: str, image_id: str, chain_id: str | None) -> bool:
+        """Note that a container mounts an image, whose layers are to stay; False if they are gone."""
+        return self._add_top(_MOUNTED, f"{container_id}/{image_id}", chain_id)
+
+    def mounted(self, container_id: str, image_id: str) -> str | None:
+        """Return the top layer of an image that a container mounts; None for one without layers."""
+        return self._top(_MOUNTED, f"{container_id}/{image_id}")
+
+    def remove_container(self, container_id: str) -> list[str]:
+        """Forget a container; returns the layers that it stood on and those that it mounted."""
+        own = "(kind = ? AND id = ?) OR (kind = ? AND id >= ? AND id < ?)"
+        # "/" and "0" are neighbours in ASCII: the range holds what begins with "<container id>/".
+        values = (_WRITABLE, container_id, _MOUNTED, f"{container_id}/", f"{container_id}0")
+        with self.transaction():
+            tops = [row[0] for row in self._all(f"SELECT chain_id FROM image_tops WHERE {own}", *values)]
+            self._run(f"DELETE FROM image_tops WHERE {own}", *values)
+            return [top for top in tops if top is not None]
+
+    def containers(self) -> set[str]:
+        """Return the containers that have a writable layer or mount an image."""
+        rows = self._all("SELECT id FROM image_tops WHERE kind != ?", _IMAGE)
+        return {row[0].partition("/")[0] for row in rows}
+
+    def _add_top(self, kind: str, owner: str, chain_id: str | None) -> bool:
         with self.transaction():
             if chain_id is not None and self.layer(chain_id) is None:
                 return False
-            self._run("INSERT OR REPLACE INTO image_tops VALUES (?, ?, ?)", _WRITABLE, container_id, chain_id)
+            self._run("INSERT OR REPLACE INTO image_tops VALUES (?, ?, ?)", kind, owner, chain_id)
             return True
-
-    def remove_writable(self, container_id: str) -> str | None:
-        """Forget a container; returns the layer that it stood on."""
-        with self.transaction():
-            top = self._top(_WRITABLE, container_id)
-            self._run("DELETE FROM image_tops WHERE kind = ? AND id = ?", _WRITABLE, container_id)
-            return top
 
     def _top(self, kind: str, owner: str) -> str | None:
         row = self._one("SELECT chain_id FROM image_tops WHERE kind = ? AND id = ?", kind, owner)
         return row[0] if row else None
-
-    def writables(self) -> list[str]:
-        """Return the containers that have a writable layer."""
-        return [row[0] for row in self._all("SELECT id FROM image_tops WHERE kind = ?", _WRITABLE)]
 
     # SQLite
 

@@ -23,6 +23,8 @@ Life of a container's writable layer:
     driver.writable_size(container_id)
     driver.remove_writable(container_id)          # after the mounts of it are gone
 
+An image is mounted as it is by `driver.open_layer(top.chain_id)`.
+
 Every method may be called from any thread, and twice; `remove` and `remove_writable` of what is not there
 succeed. A call that fails leaves nothing behind, and what a killed process left is removed by `recover`.
 """
@@ -113,6 +115,13 @@ class LayerDriver(Protocol):
 
     def open_root(self, container_id: str) -> int:
         """Return a detached read-only mount of a container that is not running, for `cp` and `export`."""
+        ...
+
+    def open_layer(self, chain_id: str | None, subpath: str = "") -> int:
+        """Return a detached read-only mount of a layer with all below it, or of a part of it.
+
+        Raises `OSError` for a part that is not there (ENOENT) or that a link leads out of the image (EXDEV).
+        """
         ...
 
     def remove_writable(self, container_id: str) -> None:

@@ -73,6 +73,26 @@ def _mount_by_page(
         mounts.umount2(place, mounts.MNT_DETACH)
 
 
+def part(root: int, path: str, *, scratch: str) -> int:
+    """Return a detached mount of what is at `path` below a detached mount; OSError as `clone_beneath`."""
+    try:
+        return mounts.clone_beneath(root, path)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    # Before Linux 6.15 only what is mounted somewhere can be copied.
+    place = f"{scratch}/mount-{os.urandom(8).hex()}"
+    os.mkdir(place, 0o700)
+    try:
+        mounts.move_mount(root, place)
+        try:
+            return mounts.clone_beneath(root, path)
+        finally:
+            mounts.umount2(place, mounts.MNT_DETACH)
+    finally:
+        os.rmdir(place)
+
+
 def _short(stack: ExitStack, path: str) -> str:
     return path if len(os.fsencode(path)) <= _MAX_STRING else _descriptor(stack, path)
 

@@ -8,6 +8,7 @@ Owns `<data root>/layers/overlay2` and nothing outside it:
                       layer.json  diff id, parent, sizes
                       init/       mount points for containers on this layer, made when the first one is
     scratch/init/                 the same for containers without an image
+    scratch/empty-*/              nothing, for images of less than two layers
     containers/<id>/diff, work    what a container wrote; parent.json names its layer
     tmp/                          all that is being made or removed
 
@@ -38,6 +39,7 @@ from sampan.wire.tarstream import TarReader
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 MAX_SIZE = (1 << 63) - 1
+_EMPTY = ("scratch/empty-1", "scratch/empty-2")
 _EXISTS = (errno.EEXIST, errno.ENOTEMPTY)
 
 
@@ -52,7 +54,7 @@ class Overlay2:
         self._durable = durable
         self._layers: dict[str, Layer] = {}
         self._graves: deque[str] = deque()
-        for folder in ("layers", "containers", "scratch", "tmp"):
+        for folder in ("layers", "containers", "scratch", *_EMPTY, "tmp"):
             # 0700 keeps set-id programs of images from the host's users (CVE-2021-41091).
             os.makedirs(f"{root}/{folder}", 0o700, exist_ok=True)
         os.chmod(root, 0o700)
@@ -157,6 +159,20 @@ class Overlay2:
         path = self._container_path(container_id)
         lowers = self._container_lowers(container_id)
         return overlay.mount([f"{path}/diff", *lowers], scratch=f"{self._root}/tmp")
+
+    def open_layer(self, chain_id: str | None, subpath: str = "") -> int:
+        """Mount an image read-only; see the interface."""
+        scratch = f"{self._root}/tmp"
+        lowers = [f"{self._layer_path(one)}/diff" for one in self._chain(chain_id)]
+        # An overlay that is not written to takes two layers at least.
+        empty = [f"{self._root}/{folder}" for folder in _EMPTY]
+        root = overlay.mount(lowers + empty[len(lowers) :], scratch=scratch)
+        if not subpath:
+            return root
+        try:
+            return overlay.part(root, subpath, scratch=scratch)
+        finally:
+            os.close(root)
 
     def remove_writable(self, container_id: str) -> None:
         """Remove a container's folders; see the interface."""

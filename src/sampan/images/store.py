@@ -73,8 +73,8 @@ class ImageStore:
 
     def recover(self, containers: set[str]) -> list[str]:
         """At start: remove what a killed process left, and writable layers of all but these containers."""
-        for container_id in set(self._catalog.writables()) - containers:
-            self._catalog.remove_writable(container_id)
+        for container_id in self._catalog.containers() - containers:
+            self._catalog.remove_container(container_id)
         for top in self._catalog.unused_tops():
             self._catalog.forget_unused_layers(top, ())
         wanted = {row.id for row in self._catalog.images()}
@@ -390,7 +390,7 @@ class ImageStore:
         try:
             self._driver.create_writable(container_id, parent)
         except BaseException:
-            self._catalog.remove_writable(container_id)
+            self._catalog.remove_container(container_id)
             raise
 
     def mount(self, container_id: str) -> int:
@@ -401,10 +401,23 @@ class ImageStore:
         """Return a detached read-only mount of a container that is not running."""
         return self._driver.open_root(container_id)
 
+    def hold_mounted(self, container_id: str, image_id: str) -> None:
+        """Keep the layers of an image that the container mounts, until `remove_writable`."""
+        if not self._catalog.add_mounted(container_id, image_id, self.resolve(image_id).top_layer):
+            raise errors.NotFound(f"No such image: {image_id}")
+
+    def open_mounted(self, container_id: str, image_id: str, subpath: str = "") -> int:
+        """Return a detached read-only mount of an image held by `hold_mounted`, or of a part of it.
+
+        Raises `OSError` for a part that is not there (ENOENT) or that a link leads out of the image (EXDEV).
+        """
+        return self._driver.open_layer(self._catalog.mounted(container_id, image_id), subpath)
+
     def remove_writable(self, container_id: str) -> None:
         """Remove the container's writable layer, and layers that nothing else needs."""
         self._driver.remove_writable(container_id)
-        if self._remove_layers(self._catalog.remove_writable(container_id)):
+        removed = [self._remove_layers(top) for top in self._catalog.remove_container(container_id)]
+        if any(removed):
             self._driver.sweep()
 
     def writable_size(self, container_id: str) -> int:

@@ -9,7 +9,14 @@ from __future__ import annotations
 import ctypes
 import os
 
-from sampan.linux.files import AT_EMPTY_PATH, AT_FDCWD
+from sampan.linux.files import (
+    AT_EMPTY_PATH,
+    AT_FDCWD,
+    AT_RECURSIVE,
+    RESOLVE_BENEATH,
+    RESOLVE_NO_MAGICLINKS,
+    openat2,
+)
 from sampan.linux.syscalls import NUMBERS, c_string, checked, oserror, syscall
 from sampan.records import dataclass
 
@@ -172,6 +179,19 @@ def open_tree(path: str, flags: int, dir_fd: int = AT_FDCWD) -> int:
     """
     flags |= OPEN_TREE_CLOEXEC
     return checked(syscall(NUMBERS["open_tree"], dir_fd, c_string(path), flags), "open_tree", path)
+
+
+def clone_beneath(root: int, path: str) -> int:
+    """A detached copy of what is at `path` below a folder, with the mounts below it.
+
+    Raises OSError; EXDEV if a link leads out of the folder. Before Linux 6.15, EINVAL where `root` is on a
+    detached mount itself.
+    """
+    found = openat2(path, os.O_PATH, dir_fd=root, resolve=RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+    try:
+        return open_tree("", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE, found)
+    finally:
+        os.close(found)
 
 
 def move_mount(
