@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from tests.engines import EngineProcess
 MANY = 20
 BURST = 5
 STOPPED = 500
+REMOVED = 50
+LISTED = 1000
 LAUNCHER = Path(__file__).resolve().parent.parent / ".venv/bin/sampan"
 
 
@@ -77,6 +80,52 @@ def many_at_once(engine: EngineProcess) -> float:
     assert not any(codes), codes
     _check(engine.docker("rm", "-f", *names))
     return took
+
+
+def copy_in(engine: EngineProcess) -> float:
+    _running(engine, "bench-copy")
+    took = _timed(["docker", "-H", engine.host, "cp", str(_tree(engine)), "bench-copy:/in"])
+    _check(engine.docker("exec", "bench-copy", "rm", "-r", "/in"))
+    return took
+
+
+def copy_out(engine: EngineProcess) -> float:
+    _running(engine, "bench-copy")
+    if engine.docker("exec", "bench-copy", "test", "-d", "/out").returncode != 0:
+        _check(engine.docker("cp", str(_tree(engine)), "bench-copy:/out"))
+    took = _timed(["docker", "-H", engine.host, "cp", "bench-copy:/out", str(engine.directory / "out")])
+    shutil.rmtree(engine.directory / "out")
+    return took
+
+
+def _tree(engine: EngineProcess) -> Path:
+    """A tree of 500 MB: some big files, and many small ones."""
+    tree = engine.directory / "tree"
+    if not tree.exists():
+        tree.mkdir()
+        for number in range(50):
+            (tree / f"big-{number}").write_bytes(os.urandom(8 << 20))
+        for number in range(4000):
+            folder = tree / str(number % 40)
+            folder.mkdir(exist_ok=True)
+            (folder / str(number)).write_bytes(os.urandom(24 << 10))
+    return tree
+
+
+def remove_many(engine: EngineProcess) -> float:
+    names = [f"bench-remove-{number}" for number in range(REMOVED)]
+    for name in names:
+        _running(engine, name)
+    return _timed(["docker", "-H", engine.host, "rm", "-f", *names])
+
+
+def list_many(engine: EngineProcess) -> float:
+    """`docker ps -a` by the same command line: what the engine takes to tell of them."""
+    missing = LISTED - len(engine.docker("ps", "-aq", "--filter", "name=bench-listed").stdout.split())
+    for _ in range(missing):
+        name = f"bench-listed-{os.urandom(6).hex()}"
+        _check(engine.docker("create", "--name", name, "--network", "none", "busybox"))
+    return _timed(["docker", "-H", engine.host, "ps", "-a", "--filter", "name=bench-listed"])
 
 
 def memory_per_container(engine: EngineProcess) -> float:
@@ -166,5 +215,9 @@ ALL: dict[str, Measure] = {
         "memory that a running container adds (PSS)", memory_per_container, 3, "kB", 15, warm=False
     ),
     "idle": Measure("memory of the idle engine (PSS)", memory_idle, 2, "kB", 15, warm=False),
+    "copy-in": Measure("docker cp of 500 MB into a container", copy_in, 1, divide=5),
+    "copy-out": Measure("docker cp of 500 MB out of a container", copy_out, 1, divide=5),
+    "remove": Measure(f"docker rm -f of {REMOVED} running containers", remove_many, 5, divide=8, warm=False),
+    "list": Measure(f"docker ps -a with {LISTED} containers", list_many, 3, burst=BURST),
     "start": Measure(f"engine start with {STOPPED} stopped containers", start_engine, 1, divide=5),
 }

@@ -34,7 +34,7 @@ from sampan.api import head
 from sampan.api.message import HIJACKED, Body, Reply, Request, Response, Stream, failure
 from sampan.api.status import ClientGone
 
-READ_AHEAD = 64 << 10
+READ_AHEAD = 1 << 20
 DISCARD_LIMIT = 128 << 20
 """How much of an unread body is read and thrown away, so that a client that is still sending sees its
 reply.
@@ -152,8 +152,10 @@ class Connection(asyncio.Protocol):
         except h11.RemoteProtocolError as error:
             await self._refuse(head.refusal(error))
             return False
-        await self._answer(request)
-        request.body.closed = True
+        try:
+            await self._answer(request)
+        finally:
+            await request.body.close()
         return await self._skip_body()
 
     async def _read_head(self) -> h11.Request | None:
@@ -234,7 +236,7 @@ class Connection(asyncio.Protocol):
         self._answered = True
 
     async def _send_stream(self, request: Request, stream: Stream) -> None:
-        fields = [("Content-Type", stream.content_type)]
+        fields = [*stream.headers, ("Content-Type", stream.content_type)]
         # A client of HTTP/1.0 knows the end of the answer by that of the connection.
         chunked = self._h11.their_http_version != b"1.0"
         if chunked:
@@ -301,22 +303,29 @@ class Connection(asyncio.Protocol):
     # --- bytes in and out -----------------------------------------------------------------------------------
 
     async def _receive_body(self) -> bytes:
-        """The next piece of the request's body, b"" at its end."""
+        """All that has come of the request's body, some at least; b"" at its end.
+
+        A client sends many small chunks, and each piece costs who waits for it in a thread two changes of
+        threads.
+        """
+        pieces: list[bytes] = []
         while not self._body_done:
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as error:
                 raise errors.InvalidArgument(head.body_error(error)) from None
             if event is h11.NEED_DATA:
+                if pieces:
+                    break
                 if self._is_waiting:
                     self._continued = True
                     await self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 await self._arrive()
             elif isinstance(event, h11.Data):
-                return bytes(event.data)
+                pieces.append(bytes(event.data))
             else:
                 self._body_done = True
-        return b""
+        return b"".join(pieces)
 
     async def _arrive(self) -> None:
         """Wait until h11 has something new to look at: bytes, or the end of the client's side."""

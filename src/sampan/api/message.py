@@ -10,8 +10,8 @@ somebody asks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
@@ -37,10 +37,11 @@ JSON_LIMIT = 64 << 20
 class Body:
     """The body of one request, read from its connection on demand."""
 
-    __slots__ = ("_receive", "closed", "length")
+    __slots__ = ("_ahead", "_receive", "closed", "length")
 
     def __init__(self, receive: Callable[[], Awaitable[bytes]], length: int | None) -> None:
         self._receive = receive
+        self._ahead: asyncio.Task[bytes] | None = None
         self.closed = False
         """Set when the request was answered: what the connection receives now belongs to the next one."""
         self.length = length
@@ -57,6 +58,24 @@ class Body:
         if self.closed:
             raise status.ClientGone("the request has been answered")
         return await self._receive()
+
+    async def take(self) -> bytes:
+        """The next piece, while the one after it is received already: for who works on it elsewhere."""
+        ahead, self._ahead = self._ahead, None
+        piece = await (ahead or self.receive())
+        if piece:
+            self._ahead = asyncio.get_running_loop().create_task(self.receive(), name="body")
+        return piece
+
+    async def close(self) -> None:
+        """The request is answered: what comes now is not this body's reader's."""
+        self.closed = True
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.cancel()
+            await asyncio.wait([ahead])
+            if not ahead.cancelled():
+                ahead.exception()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while piece := await self.receive():
@@ -98,7 +117,7 @@ class BodyFile:
         if size < 0:
             return b"".join(iter(lambda: self.read(1 << 18), b""))
         if self._rest is not None and not self._rest and size > 0:
-            piece = asyncio.run_coroutine_threadsafe(self._body.receive(), self._loop).result()
+            piece = asyncio.run_coroutine_threadsafe(self._body.take(), self._loop).result()
             self._rest = memoryview(piece) if piece else None
         if self._rest is None:
             return b""
@@ -160,18 +179,28 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class Chunks(Protocol):
+    """Pieces of a body, made as they are asked for."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None:
+        """It is over, whether all pieces were taken or none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """An answer that is sent as it comes; its head goes out at once. A client that leaves cancels the
     generator.
     """
 
-    chunks: AsyncGenerator[bytes, None]
+    chunks: Chunks
     content_type: str = JSON
     lasting: bool = False
     """It waits for things to happen, without an end of its own: a half-closed client is then taken for
     gone.
     """
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Hijacked:

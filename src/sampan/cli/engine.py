@@ -177,13 +177,18 @@ class Engine:
             self._idle = response.connection
 
     def upload(
-        self, path: str, parameters: Mapping[str, object], body: Iterator[bytes], kind: str
+        self,
+        path: str,
+        parameters: Mapping[str, object],
+        body: Iterator[bytes],
+        kind: str,
+        method: str = "POST",
     ) -> Response:
-        """POST a stream of bytes."""
+        """Send a stream of bytes."""
         self.negotiate()
         connection = self.connect()
         headers = [*self.headers(), f"Content-Type: {kind}"]
-        response = connection.request_stream("POST", self.target(path, parameters), headers, body)
+        response = connection.request_stream(method, self.target(path, parameters), headers, body)
         if response.status >= 400:
             raise self.failure(response)
         return response

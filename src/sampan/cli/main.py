@@ -16,9 +16,13 @@ from sampan.cli.signals import default_signals
 # Verb to module in `commands`. A management command ("container") has a table of its own.
 COMMANDS = {
     "attach": "attach",
+    "commit": "commit",
+    "cp": "cp",
     "create": "create",
+    "diff": "diff",
     "events": "events",
     "exec": "exec",
+    "export": "export",
     "history": "history",
     "images": "images",
     "import": "import_",
@@ -49,8 +53,12 @@ COMMANDS = {
 GROUPS = {
     "container": {
         "attach": "attach",
+        "commit": "commit",
+        "cp": "cp",
         "create": "create",
+        "diff": "diff",
         "exec": "exec",
+        "export": "export",
         "inspect": "container_inspect",
         "kill": "kill",
         "list": "ps",
@@ -105,13 +113,9 @@ NOT_YET = frozenset(
         "builder",
         "buildx",
         "checkpoint",
-        "commit",
         "compose",
         "config",
         "context",
-        "cp",
-        "diff",
-        "export",
         "login",
         "logout",
         "manifest",
@@ -128,7 +132,6 @@ NOT_YET = frozenset(
     ]
 )
 GROUPS_NOT_YET = {
-    "container": frozenset(["commit", "cp", "diff", "export"]),
     "image": frozenset(["build", "pull", "push"]),
     "network": frozenset(["connect", "create", "disconnect", "prune", "rm", "remove"]),
     "system": frozenset(["dial-stdio", "prune"]),
@@ -222,7 +225,7 @@ def run_words(context: Context, words: list[str]) -> int:
 def _run_group(context: Context, group: str, words: list[str]) -> int:
     if words and words[0] in GROUPS[group]:
         return run_command(context, load(GROUPS[group][words[0]]), f"{group} {words[0]}", words[1:])
-    if words and words[0] in GROUPS_NOT_YET[group]:
+    if words and words[0] in GROUPS_NOT_YET.get(group, ()):
         raise Failure(f"{PROGRAM}: {group} {words[0]} is not supported yet")
     holder = Command("", "", lambda context, options, arguments: 0, interspersed=False)
     _, rest = _parse(holder, group, words)

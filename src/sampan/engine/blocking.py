@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from sampan import errors
 
@@ -91,6 +91,33 @@ class Threads:
                 # Whatever waits in the queue has this thread's next turn already.
                 if self._queue.empty():
                     self._idle += 1
+
+
+class Steps(Generic[_T]):
+    """A blocking iterator, each step of it in a thread. `aclose` it, also when no step was taken."""
+
+    def __init__(self, threads: Threads, items: Iterator[_T], close: Callable[[], object]) -> None:
+        """`close` is called once, in a thread, when it is over. The threads have no deadline."""
+        self._threads = threads
+        self._items = items
+        self._close: Callable[[], object] | None = close
+
+    def __aiter__(self) -> Steps[_T]:
+        return self
+
+    async def __anext__(self) -> _T:
+        item = await self._threads.run_within(None, lambda: next(self._items, _END))
+        if item is _END:
+            raise StopAsyncIteration
+        return item  # type: ignore[return-value]  # it is not the end
+
+    async def aclose(self) -> None:
+        close, self._close = self._close, None
+        if close is not None:
+            await self._threads.run_within(None, close)
+
+
+_END = object()
 
 
 class _Call:

@@ -70,7 +70,7 @@ async def create(
 def _with_full_ids(services: Services, host_config: HostConfig) -> HostConfig:
     """`container:NAME` as `container:ID`, which a rename does not change. A missing one fails the start."""
     changes: dict[str, Any] = {}
-    for field in ("network_mode", "pid_mode"):
+    for field in ("network_mode", "ipc_mode", "pid_mode"):
         mode: str = getattr(host_config, field)
         if mode.startswith(_CONTAINER):
             found = services.registry.find(mode.removeprefix(_CONTAINER))

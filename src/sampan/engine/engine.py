@@ -12,6 +12,7 @@ import os
 
 from sampan.engine import host, images, recovery
 from sampan.engine.actor import Tasks
+from sampan.engine.archives import Archives
 from sampan.engine.blocking import Threads
 from sampan.engine.containers import Containers
 from sampan.engine.database import Database
@@ -39,6 +40,7 @@ _SECONDS_TO_END = 10.0
 class Engine:
     """`await start()` before anything else; `await close()` leaves the containers running."""
 
+    archives: Archives
     containers: Containers
     execs: Execs
     images: Images
@@ -71,6 +73,7 @@ class Engine:
             await self.close()
             raise
         self.containers = Containers(services, lifecycle)
+        self.archives = Archives(services, lifecycle, self.containers)
         self.images = Images(services.images, self._threads, services.registry)
         self.networks = Networks(services)
         self.volumes = Volumes(services)

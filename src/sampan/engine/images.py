@@ -7,11 +7,11 @@ import) has no deadline: it reads or writes as the client does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sampan import errors
-from sampan.engine.blocking import Threads
+from sampan.engine.blocking import Steps, Threads
 from sampan.engine.events import Events
 from sampan.engine.registry import Registry
 from sampan.images.layers import ByteSource
@@ -82,23 +82,15 @@ class Images:
             ),
         )
 
-    def load(self, stream: ByteSource, *, quiet: bool = False) -> AsyncIterator[Document]:
+    def load(self, stream: ByteSource, *, quiet: bool = False) -> Steps[Document]:
         return self._iterate(self._store.load(stream, quiet=quiet))
 
-    async def save(self, references: Sequence[str]) -> AsyncGenerator[bytes, None]:
+    async def save(self, references: Sequence[str]) -> Steps[bytes]:
         """The names are checked when this returns."""
         return self._iterate(await self._threads.run(self._store.save, references))
 
-    async def _iterate(self, items: Iterator[_T]) -> AsyncGenerator[_T, None]:
-        """Each step of a blocking iterator in a thread."""
-        end = object()
-        try:
-            while (item := await self._threads.run_within(None, lambda: next(items, end))) is not end:
-                yield item  # type: ignore[misc]  # it is not `end`
-        finally:
-            close = getattr(items, "close", None)
-            if close is not None:
-                await self._threads.run(close)
+    def _iterate(self, items: Iterator[_T]) -> Steps[_T]:
+        return Steps(self._threads, items, getattr(items, "close", lambda: None))
 
     def _count(self, image: str) -> int:
         return sum(container.record.image == image for container in self._registry)

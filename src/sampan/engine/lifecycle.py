@@ -21,11 +21,12 @@ from typing import Any
 import msgspec
 
 from sampan import errors
-from sampan.engine import preparation, restarts, volumes
+from sampan.engine import joining, preparation, restarts, volumes
 from sampan.engine.container import NEXT_EXIT, NOT_RUNNING, REMOVED, Container, Paths
 from sampan.engine.health import HealthChecks
+from sampan.engine.joining import Peer
 from sampan.engine.network import DRIVERS, kind_of
-from sampan.engine.preparation import Peer, Prepared
+from sampan.engine.preparation import Prepared
 from sampan.engine.record import Record, Status
 from sampan.engine.restarts import Backoff
 from sampan.engine.services import Services
@@ -104,9 +105,8 @@ class Lifecycle:
         for kind, mode in modes.items():
             if mode.startswith("container:"):
                 peer = self._services.registry.resolve(mode.partition(":")[2])
-                preparation.check_peer(
-                    kind, peer.record, is_running=peer.is_running and peer is not container
-                )
+                is_running = peer.is_running and peer is not container
+                joining.check(kind, peer.record, is_running=is_running)
                 peers[kind] = Peer(peer.record, peer.status)
         return peers
 

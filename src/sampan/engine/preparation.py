@@ -10,15 +10,24 @@ from __future__ import annotations
 import os
 import resource
 import shutil
-import threading
 from contextlib import ExitStack
 from typing import Any
 
 import msgspec
 
 from sampan import errors
-from sampan.engine import devices, logpolicy, mountsources, ociconfig, ocimounts, ociresources, volumes
+from sampan.engine import (
+    devices,
+    joining,
+    logpolicy,
+    mountsources,
+    ociconfig,
+    ocimounts,
+    ociresources,
+    volumes,
+)
 from sampan.engine.container import Paths
+from sampan.engine.joining import Peer
 from sampan.engine.network import Joined
 from sampan.engine.record import Record, Status
 from sampan.engine.schema import HostConfig
@@ -26,7 +35,7 @@ from sampan.engine.security import capabilities
 from sampan.engine.services import Services
 from sampan.engine.settings import Settings
 from sampan.engine.states import Intent
-from sampan.linux import mounts, processes
+from sampan.linux import mounts
 from sampan.records import dataclass
 from sampan.shim import protocol
 
@@ -34,18 +43,8 @@ Document = dict[str, Any]
 
 _CLONE = mounts.OPEN_TREE_CLONE | mounts.OPEN_TREE_CLOEXEC
 
-_NAMESPACE_FILES = {"network": "net", "pid": "pid", "ipc": "ipc", "mount": "mnt"}
-
 # Tried after the configured name: Debian has it in the package tini.
 _OTHER_INIT = "tini-static"
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A container whose namespace is joined, as it was when the start began."""
-
-    record: Record
-    status: Status
 
 
 @dataclass(slots=True)
@@ -114,9 +113,9 @@ def _prepare(
             source = mountsources.open_source(services.images, record.id, point)
             keep(protocol.MOUNT_PREFIX + point.destination, source)
     for kind, peer in peers.items():
-        keep(protocol.NAMESPACE_PREFIX + kind, _open_namespace(peer, kind))
+        keep(protocol.NAMESPACE_PREFIX + kind, joining.open_namespace(peer, kind))
     if "ipc" in peers and all(point.destination != ocimounts.SHM for point in record.points):
-        keep(protocol.MOUNT_PREFIX + ocimounts.SHM, _clone_inside(peers["ipc"], ocimounts.SHM))
+        keep(protocol.MOUNT_PREFIX + ocimounts.SHM, joining.clone_mount(peers["ipc"], ocimounts.SHM))
     joined = services.network.join(record)
     undo.callback(services.network.leave, joined.endpoint)
     network_owner = peers.get("network")
@@ -168,76 +167,6 @@ def remove_bundle(path: str) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _open_namespace(peer: Peer, kind: str) -> int:
-    """The namespace of another container's first process."""
-    try:
-        fd = os.open(_namespace_path(peer, kind), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            # The pid of a container that has ended meanwhile may be somebody else's: the cgroup tells.
-            with open(f"/proc/{peer.status.pid}/cgroup", encoding="utf-8", errors="replace") as file:
-                if peer.record.id in file.read():
-                    return fd
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    raise not_running_peer(kind, peer.record.id)
-
-
-def _namespace_path(peer: Peer, kind: str) -> str:
-    return f"/proc/{peer.status.pid}/ns/{_NAMESPACE_FILES[kind]}"
-
-
-def _clone_inside(peer: Peer, path: str) -> int:
-    """A detached clone of what is mounted at `path` in another container.
-
-    open_tree(2) clones only mounts of the caller's own mount namespace. A thread can enter another one when
-    it shares its root and working folder with no other thread (setns(2)), and ends in there.
-    """
-    namespace = _open_namespace(peer, "mount")
-    outcome: list[int | OSError] = []
-
-    def clone() -> None:
-        try:
-            processes.unshare(processes.CLONE_FS)
-            processes.setns(namespace, processes.CLONE_NEWNS)
-            outcome.append(mounts.open_tree(path, _CLONE))
-        except OSError as error:
-            outcome.append(error)
-
-    try:
-        thread = threading.Thread(target=clone, name="clone-mount")
-        thread.start()
-        thread.join()
-    finally:
-        os.close(namespace)
-    found = outcome[0]
-    if isinstance(found, OSError):
-        raise found
-    return found
-
-
-def check_peer(kind: str, owner: Record, *, is_running: bool) -> None:
-    """Raises Conflict or SampanError, in dockerd's words, for a container that cannot be joined."""
-    if kind != "ipc":
-        if not is_running:
-            raise not_running_peer(kind, owner.id)
-        return
-    if not is_running:
-        raise errors.Conflict(f"can't join IPC of container {owner.id}: container {owner.id} is not running")
-    if owner.host_config.ipc_mode != "shareable":
-        raise errors.InvalidArgument(
-            f"can't join IPC of container {owner.id}: non-shareable IPC "
-            "(hint: use IpcMode:shareable for the donor container)"
-        )
-
-
-def not_running_peer(kind: str, identifier: str) -> errors.Conflict:
-    return errors.Conflict(f"cannot join {kind} of a non running container: {identifier}")
-
-
 def _config(
     services: Services, record: Record, peers: dict[str, Peer], hostname: str, own_files: dict[str, str]
 ) -> Document:
@@ -259,7 +188,7 @@ def _config(
         devices=tuple(nodes),
         device_rules=tuple(rules),
         blocks={path: devices.block_device(path) for path in ociresources.block_paths(host_config)},
-        namespaces={kind: _namespace_path(peer, kind) for kind, peer in peers.items()},
+        namespaces={kind: joining.path(peer, kind) for kind, peer in peers.items()},
         console_size=_console_size(record),
     )
     return ociconfig.build(record.config, host_config, record.points, around)

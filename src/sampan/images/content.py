@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 
 from sampan import errors
-from sampan.images import tree
+from sampan.trees import walk
 from sampan.wire import digest as digests
 
 
@@ -39,7 +39,7 @@ class ContentStore:
                 os.fsync(file.fileno())
             os.rename(beside, path)
         except OSError as error:
-            tree.remove(beside)
+            walk.remove(beside)
             raise errors.SampanError(f"cannot write to the content store: {error.strerror}") from error
         return digest
 
@@ -56,7 +56,7 @@ class ContentStore:
 
     def remove(self, digest: str) -> None:
         """Remove a blob; one that is not there is removed already."""
-        tree.remove(self._path(digest))
+        walk.remove(self._path(digest))
 
     @contextmanager
     def workspace(self) -> Iterator[str]:
@@ -66,17 +66,17 @@ class ContentStore:
         try:
             yield place
         finally:
-            tree.remove(place)
+            walk.remove(place)
 
     def recover(self, wanted: Container[str]) -> list[str]:
         """Remove what a killed process left, and blobs that are not wanted; returns what was removed."""
         removed = []
         for name in os.listdir(self._ingest):
-            tree.remove(f"{self._ingest}/{name}")
+            walk.remove(f"{self._ingest}/{name}")
             removed.append(f"unfinished content {name}")
         for name in os.listdir(self._blobs):
             if digests.PREFIX + name not in wanted:
-                tree.remove(f"{self._blobs}/{name}")
+                walk.remove(f"{self._blobs}/{name}")
                 removed.append(f"content {name}")
         return removed
 

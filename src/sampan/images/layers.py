@@ -32,6 +32,7 @@ succeed. A call that fails leaves nothing behind, and what a killed process left
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
+from enum import IntEnum
 from typing import Protocol, runtime_checkable
 
 from sampan import errors
@@ -44,6 +45,22 @@ class ByteSource(Protocol):
     def read(self, size: int, /) -> bytes:
         """Return up to `size` bytes."""
         ...
+
+
+class ChangeKind(IntEnum):
+    """As Docker's API numbers them."""
+
+    MODIFIED = 0
+    ADDED = 1
+    DELETED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a container did to a path, which begins with a slash."""
+
+    kind: ChangeKind
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +143,14 @@ class LayerDriver(Protocol):
 
     def remove_writable(self, container_id: str) -> None:
         """Remove a container's writable layer and all that was written to it."""
+        ...
+
+    def changes(self, container_id: str) -> list[Change]:
+        """Return what the container has changed, sorted by path; it may be running."""
+        ...
+
+    def changes_tar(self, container_id: str) -> Iterator[bytes]:
+        """Yield the changes as the tar of a layer, for `apply` on the container's parent."""
         ...
 
     def writable_size(self, container_id: str) -> int:

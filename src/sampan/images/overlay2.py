@@ -28,12 +28,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from sampan import errors
-from sampan.images import initlayer, overlay, tree
-from sampan.images.layers import ByteSource, Layer, WrongDiffID
+from sampan.images import initlayer, overlay, upper
+from sampan.images.layers import ByteSource, Change, Layer, WrongDiffID
 from sampan.images.reassembly import reassemble
 from sampan.images.record import RecordWriter
 from sampan.images.unpack import Unpacker
 from sampan.linux import files
+from sampan.trees import walk
 from sampan.wire import digest
 from sampan.wire.tarstream import TarReader
 
@@ -122,7 +123,7 @@ class Overlay2:
         """Remove the folders that were moved away; see the interface."""
         while self._graves:
             try:
-                tree.remove(self._graves.popleft())
+                walk.remove(self._graves.popleft())
             except IndexError:
                 # Another thread took the last one.
                 return
@@ -174,6 +175,26 @@ class Overlay2:
         finally:
             os.close(root)
 
+    def changes(self, container_id: str) -> list[Change]:
+        """Compare a container's folder with its layers; see the interface."""
+        with self._upper_and_lower(container_id) as (above, below):
+            return upper.changes(above, below)
+
+    def changes_tar(self, container_id: str) -> Iterator[bytes]:
+        """Pack what a container wrote; see the interface."""
+        with self._upper_and_lower(container_id) as (above, below):
+            yield from upper.layer_tar(above, below)
+
+    @contextmanager
+    def _upper_and_lower(self, container_id: str) -> Iterator[tuple[int, int]]:
+        lowers = [*self._container_lowers(container_id), f"{self._root}/{_EMPTY[0]}"]
+        below = overlay.mount(lowers, scratch=f"{self._root}/tmp")
+        try:
+            with _folder(f"{self._container_path(container_id)}/diff") as above:
+                yield above, below
+        finally:
+            os.close(below)
+
     def remove_writable(self, container_id: str) -> None:
         """Remove a container's folders; see the interface."""
         self._bury(self._container_path(container_id))
@@ -181,7 +202,7 @@ class Overlay2:
 
     def writable_size(self, container_id: str) -> int:
         """Measure what a container wrote; see the interface."""
-        return tree.size(f"{self._container_path(container_id)}/diff")
+        return walk.size(f"{self._container_path(container_id)}/diff")
 
     def metadata(self, container_id: str) -> dict[str, str]:
         """Name a container's folders as Docker's overlay2 does; see the interface."""
@@ -199,7 +220,7 @@ class Overlay2:
         removed = []
         for name in os.listdir(f"{self._root}/tmp"):
             overlay.release(f"{self._root}/tmp/{name}")
-            tree.remove(f"{self._root}/tmp/{name}")
+            walk.remove(f"{self._root}/tmp/{name}")
             removed.append(f"unfinished work {name}")
         for name in os.listdir(f"{self._root}/layers"):
             if digest.PREFIX + name not in layers:
@@ -278,7 +299,7 @@ class Overlay2:
         except OSError as error:
             raise errors.SampanError(f"cannot make a {purpose}: {os.strerror(error.errno or 0)}") from error
         finally:
-            tree.remove(place)
+            walk.remove(place)
 
     def _settle(self, place: str, path: str, *, sync: bool = True) -> None:
         """Rename a complete folder into place; if there is one already, it is as good."""

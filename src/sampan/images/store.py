@@ -15,7 +15,6 @@ out.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import time
 from collections import Counter
@@ -24,11 +23,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from sampan import errors
-from sampan.images import documents
+from sampan.images import configuration, documents
 from sampan.images.archive import Archive
 from sampan.images.catalog import Catalog, ImageRow
 from sampan.images.changes import apply_changes
 from sampan.images.compression import decompressed
+from sampan.images.configuration import Commit
 from sampan.images.content import ContentStore
 from sampan.images.filters import ListFilter, PruneFilter
 from sampan.images.image import Image, chain_ids_of, created_ns, parse_config
@@ -39,7 +39,8 @@ from sampan.images.overlay2 import Overlay2
 from sampan.images.removal import Removal
 from sampan.images.saving import SavedImage, write_archive
 from sampan.wire import digest as digests
-from sampan.wire import gotime, reference
+from sampan.wire import reference
+from sampan.wire.tarstream import IteratorSource
 
 Document = dict[str, Any]
 Documents = list[Document]
@@ -243,27 +244,30 @@ class ImageStore:
         """`docker import`: one layer from a tar (plain, gzip, bzip2, xz or zstd); returns the image id."""
         name = _new_name(repository, tag) if repository else None
         message = message or "Imported from -"
-        os_name, architecture, variant = _platform(platform)
+        system = _platform(platform)
         run_config = apply_changes(documents.full_config({}), changes)
         with self._work() as lease:
             layer = self._apply(lease, None, decompressed(stream))
-            created = gotime.format_rfc3339(time.time_ns())
-            config = {
-                "architecture": architecture,
-                **({"variant": variant} if variant else {}),
-                "comment": message,
-                "config": documents.full_config(run_config),
-                "container_config": documents.full_config({}),
-                "created": created,
-                "history": [{"created": created, "comment": message}],
-                "os": os_name,
-                "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]},
-            }
-            image_id = self._add_image(json.dumps(config, separators=(",", ":")).encode())
+            image_id = self._add_image(configuration.imported(run_config, layer.diff_id, message, system))
         if name is not None:
             self._set_name(name, image_id)
         self._notify("import", image_id, image_id)
         return image_id
+
+    def commit(self, image_id: str, commit: Commit, *, repository: str = "", tag: str = "") -> str:
+        """`POST /commit`: an image of what a container wrote on its image; returns the new one's id."""
+        name = _new_name(repository, tag) if repository else None
+        parent = self.resolve(image_id)
+        with self._work() as lease:
+            if parent.top_layer is not None and not self._hold(lease, parent.top_layer):
+                raise errors.NotFound(f"No such image: {image_id}")
+            changes = IteratorSource(self._driver.changes_tar(commit.container_id))
+            layer = self._apply(lease, parent.top_layer, changes)
+            made = self._add_image(configuration.committed(parent.config, commit, layer.diff_id))
+        self._catalog.set_parent(made, parent.id)
+        if name is not None:
+            self._set_name(name, made)
+        return made
 
     def load(self, stream: ByteSource, *, quiet: bool = False) -> Iterator[Document]:
         """`docker load`: yields progress and `{"stream": "Loaded image: x:y\\n"}`; raises what is wrong."""
@@ -423,6 +427,10 @@ class ImageStore:
     def writable_size(self, container_id: str) -> int:
         """`SizeRw`."""
         return self._driver.writable_size(container_id)
+
+    def changes(self, container_id: str) -> Documents:
+        """`GET /containers/{id}/changes`."""
+        return [{"Path": one.path, "Kind": int(one.kind)} for one in self._driver.changes(container_id)]
 
     def metadata(self, container_id: str) -> Document:
         """`GraphDriver` of the container's inspect document: `{"Name": …, "Data": {…}}`."""

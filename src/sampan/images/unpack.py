@@ -24,9 +24,10 @@ import stat
 from collections.abc import Sequence
 
 from sampan import errors
-from sampan.images import tree
 from sampan.images.record import RecordWriter
 from sampan.linux import files
+from sampan.trees import walk
+from sampan.trees.extraction import copy_content
 from sampan.wire.tarstream import Entry, Kind, Segment, TarReader
 
 WHITEOUT = ".wh."
@@ -138,7 +139,7 @@ class Unpacker:
             for segment in segments:
                 if segment.offset:
                     os.lseek(fd, segment.offset, os.SEEK_SET)
-                _copy(reader, fd, segment.length)
+                copy_content(reader, fd, segment.length)
             if entry.segments is not None:
                 os.ftruncate(fd, entry.full_size)
             os.fchown(fd, entry.uid, entry.gid)
@@ -222,7 +223,7 @@ class Unpacker:
             finally:
                 os.close(fd)
         if self._removed:
-            self.size = tree.size(self._root_path)
+            self.size = walk.size(self._root_path)
 
     # What is in the way
 
@@ -237,7 +238,7 @@ class Unpacker:
                 return True
             self._keep_contents_below(key)
             self._forget_times_below(key)
-            tree.remove_at(parent, name)
+            walk.remove_at(parent, name)
         elif key in self._contents:
             self._keep_content(parent, name, key)
         else:
@@ -387,14 +388,6 @@ def _times(mtime_ns: int) -> tuple[int, int]:
     # A file system's times end somewhere between 2106 and 2446; utimensat(2) clamps what fits its type.
     clamped = max(-_MAX_TIME, min(_MAX_TIME, mtime_ns))
     return clamped, clamped
-
-
-def _copy(reader: TarReader, fd: int, length: int) -> None:
-    while length:
-        data = memoryview(reader.read(length))
-        length -= len(data)
-        while data:
-            data = data[os.write(fd, data) :]
 
 
 def _set_opaque(parent: int, name: str) -> None:

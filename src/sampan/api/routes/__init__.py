@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from sampan.api.routes import builds, containers, execs, images, networks, plugins, system, unserved, volumes
+from sampan.api.routes import (
+    archives,
+    builds,
+    containers,
+    execs,
+    images,
+    networks,
+    plugins,
+    system,
+    unserved,
+    volumes,
+)
 
 # What is not served yet stands last: its patterns end where another module's `{name}` may begin.
 ALL = (
     *system.ROUTES,
+    *archives.ROUTES,
     *containers.ROUTES,
     *execs.ROUTES,
     *images.ROUTES,

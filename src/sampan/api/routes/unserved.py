@@ -13,15 +13,9 @@ from sampan.api.router import Handler, Route
 
 _FEATURES = {
     "attach to containers through WebSocket": "GET /containers/{name}/attach/ws",
-    "show changes in a container's file system": "GET /containers/{name}/changes",
-    "export containers": "GET /containers/{name}/export",
-    "copy files from and to containers": (
-        "HEAD /containers/{name}/archive, GET /containers/{name}/archive, PUT /containers/{name}/archive"
-    ),
     "push images": "POST /images/{name}/push",
     "search registries": "GET /images/search",
     "show attestations of images": "GET /images/{name}/attestations",
-    "commit containers": "POST /commit",
     "build images": "POST /build, POST /build/cancel, POST /session, POST /grpc",
     "log in to registries": "POST /auth",
     "ask registries about images": "GET /distribution/{name}/json",

@@ -11,13 +11,14 @@ refused.
 """
 
 from sampan.wire.tarstream.entry import Entry, Kind, Segment, TarError
-from sampan.wire.tarstream.reader import ByteSource, TarReader
+from sampan.wire.tarstream.reader import ByteSource, IteratorSource, TarReader
 from sampan.wire.tarstream.writer import END_OF_ARCHIVE, encode_header, padding
 
 __all__ = [
     "END_OF_ARCHIVE",
     "ByteSource",
     "Entry",
+    "IteratorSource",
     "Kind",
     "Segment",
     "TarError",

@@ -26,7 +26,7 @@ MAX_EXTENDED = 1 << 20
 """Bytes of one extended header or long name: Go's bound too."""
 MAX_EXTENDED_HEADERS = 16
 """Extended headers before one member; GNU tar writes three at most."""
-CHUNK = 1 << 17
+CHUNK = 1 << 18
 _REGULAR = ("\0", "0", "7")
 
 
@@ -35,6 +35,24 @@ class ByteSource(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """Return up to `size` bytes."""
+
+
+class IteratorSource:
+    """Pieces of bytes as a source to read from."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = b""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes."""
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._rest = piece
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
 
 
 @dataclass(slots=True)

@@ -1,9 +1,9 @@
 """Trees of files that others filled: removed and measured by descriptors, however deep they are.
 
-Owns two walks over a folder, `remove` and `size`. Neither recurses nor keeps a descriptor for each level, so
-a container that nests a million folders costs time only. Neither follows a link, and the way back up is
-checked: a process that moves a folder away under the walk does not lead it out of the tree. They may block on
-the disk.
+Owns the `Walk` over a folder, and two uses of it, `remove` and `size`. It neither recurses nor keeps a
+descriptor for each level, so a container that nests a million folders costs time only. It does not follow
+links, and the way back up is checked: a process that moves a folder away under the walk does not lead it out
+of the tree. It may block on the disk.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import os
 import stat
 from collections.abc import Callable
 
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove(path: str) -> None:
     """Remove a file or a whole folder; what is not there is removed already."""
     parent, name = os.path.split(path)
     try:
-        parent_fd = os.open(parent, _OPEN_FOLDER)
+        parent_fd = os.open(parent, OPEN_FOLDER)
     except FileNotFoundError:
         return
     try:
@@ -34,7 +34,7 @@ def remove_at(parent_fd: int, name: str) -> None:
     folder = _unlink_or_enter(parent_fd, name)
     if folder is None:
         return
-    with _Walk(folder, _unlink_files) as walk:
+    with Walk(folder, _unlink_files) as walk:
         while True:
             child = walk.next_child()
             if child is None:
@@ -72,10 +72,10 @@ def size(path: str) -> int:
         return folders
 
     try:
-        folder = os.open(path, _OPEN_FOLDER)
+        folder = os.open(path, OPEN_FOLDER)
     except FileNotFoundError:
         return 0
-    with _Walk(folder, add_files) as walk:
+    with Walk(folder, add_files) as walk:
         while True:
             child = walk.next_child()
             if child is None:
@@ -84,22 +84,23 @@ def size(path: str) -> int:
                 walk.leave()
                 continue
             try:
-                below = os.open(child, _OPEN_FOLDER, dir_fd=walk.fd)
+                below = os.open(child, OPEN_FOLDER, dir_fd=walk.fd)
             except OSError:
                 continue
             walk.enter(below, child)
 
 
-class _Walk:
-    """A depth-first walk with one descriptor; `visit` is called for each folder and returns its folders."""
+class Walk:
+    """A depth-first walk with one descriptor. It closes the one that it begins with."""
 
     def __init__(self, fd: int, visit: Callable[[int], list[str]]) -> None:
+        """`visit` is called for each folder and returns the names that `next_child` gives, last one first."""
         self.fd = fd
         self._visit = visit
         self._path: list[tuple[str, tuple[int, int]]] = []
         self._pending: list[list[str]] = []
 
-    def __enter__(self) -> _Walk:
+    def __enter__(self) -> Walk:
         try:
             self._pending.append(self._visit(self.fd))
         except BaseException:
@@ -116,7 +117,7 @@ class _Walk:
         return not self._path
 
     def next_child(self) -> str | None:
-        """Return the next folder in this one."""
+        """Return the next name in this folder, or None at its end."""
         return self._pending[-1].pop() if self._pending[-1] else None
 
     def enter(self, below: int, name: str) -> None:
@@ -129,7 +130,7 @@ class _Walk:
     def leave(self) -> str:
         """Go back up; returns the name of the folder that was left."""
         name, expected = self._path.pop()
-        above = os.open("..", _OPEN_FOLDER, dir_fd=self.fd)
+        above = os.open("..", OPEN_FOLDER, dir_fd=self.fd)
         os.close(self.fd)
         self.fd = above
         self._pending.pop()
@@ -146,7 +147,7 @@ def _identity(fd: int) -> tuple[int, int]:
 def _unlink_or_enter(parent_fd: int, name: str) -> int | None:
     """Remove what is no folder; return a descriptor of what is one."""
     try:
-        return os.open(name, _OPEN_FOLDER, dir_fd=parent_fd)
+        return os.open(name, OPEN_FOLDER, dir_fd=parent_fd)
     except FileNotFoundError:
         return None
     except OSError as error:
