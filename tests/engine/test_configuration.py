@@ -198,13 +198,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"HostConfig": {"LogConfig": {"Type": "syslog"}}}, "--log-driver"),
     ({"HostConfig": {"LogConfig": {"Type": "json-file", "Config": {"compress": "true"}}}}, "compress"),
     ({"HostConfig": {"LogConfig": {"Type": "json-file", "Config": {"tag": "x"}}}}, "--log-opt tag=x"),
-    ({"MacAddress": "02:42:ac:11:00:02"}, "--mac-address"),
-    ({"NetworkingConfig": {"EndpointsConfig": {"other": {}}}}, "--network other"),
-    ({"NetworkingConfig": {"EndpointsConfig": {"bridge": {"Aliases": ["a"]}}}}, "--network-alias"),
-    (
-        {"NetworkingConfig": {"EndpointsConfig": {"bridge": {"IPAMConfig": {"IPv4Address": "1.2.3.4"}}}}},
-        "--ip",
-    ),
+    ({"NetworkingConfig": {"EndpointsConfig": {"n": {"Links": ["a"]}}}}, "--link"),
+    ({"NetworkingConfig": {"EndpointsConfig": {"n": {"IPAMConfig": {"IPv6Address": "fd00::1"}}}}}, "--ip6"),
 ]
 
 

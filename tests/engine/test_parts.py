@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -207,7 +209,7 @@ def test_rows_survive(tmp_path: Path) -> None:
     old, new = container("1" * 64, "one", 5).record, container("2" * 64, "two", 3).record
     database.insert(old, Status(), Intent.CREATE)
     database.insert(new, Status(), Intent.NONE)
-    database.save_status(old.id, Status(state=State.RUNNING, pid=7, endpoint={"a": 1}), Intent.START)
+    database.save_status(old.id, Status(state=State.RUNNING, pid=7, endpoints={"n": {"a": 1}}), Intent.START)
     identifier = database.fact("id", "first")
     database.close()
 
@@ -215,11 +217,32 @@ def test_rows_survive(tmp_path: Path) -> None:
     first, second = again.load()
     assert (first.record, first.intent) == (new, Intent.NONE)
     assert second.record == old and second.intent is Intent.START
-    assert second.status == Status(state=State.RUNNING, pid=7, endpoint={"a": 1})
+    assert second.status == Status(state=State.RUNNING, pid=7, endpoints={"n": {"a": 1}})
     assert again.fact("id", "second") == identifier == "first"
     again.delete(old.id)
     assert [row.record.id for row in again.load()] == [new.id]
     again.close()
+
+
+def test_a_database_from_before_there_were_several_networks(tmp_path: Path) -> None:
+    """What runs on the default bridge is still there after an upgrade."""
+    path = str(tmp_path / "db")
+    database = Database(path)
+    for number in "12":
+        database.insert(container(number * 64, number, 5).record, Status(), Intent.NONE)
+    database.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE engine_networks")
+        connection.execute("UPDATE schema_versions SET version = 1 WHERE component = 'engine'")
+        for number, endpoint in ("1", {"id": "x", "ports": [[80, "tcp", "::", 8080]]}), ("2", None):
+            old = json.dumps({"state": "running", "pid": 7, "endpoint": endpoint}).encode()
+            connection.execute("UPDATE engine_containers SET status = ? WHERE id = ?", (old, number * 64))
+    connection.close()
+    database = Database(path)
+    found = {row.record.name: row.status.endpoints for row in database.load()}
+    assert found == {"1": {"bridge": {"id": "x", "ports": [[80, "tcp", "::", 8080]]}}, "2": {}}
+    assert database.networks() == []
+    database.close()
 
 
 def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:

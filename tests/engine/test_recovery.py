@@ -137,8 +137,8 @@ async def test_a_start_that_was_going_on_is_adopted(stage: Stage) -> None:
     await stage.engine.close()
     database = Database(stage.settings.database)
     row = database.load()[0]
-    assert row.status.endpoint is not None
-    database.save_status(identifier, Status(endpoint=row.status.endpoint), Intent.START)
+    assert row.status.endpoints
+    database.save_status(identifier, Status(endpoints=row.status.endpoints), Intent.START)
     database.close()
     await stage.restart()
     again = await stage.engine.containers.inspect("aa")

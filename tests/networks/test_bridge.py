@@ -60,7 +60,7 @@ def test_setup_can_run_twice_and_keeps_the_subnet(stage: Stage) -> None:
     for _ in range(2):
         network = BridgeNetwork(BridgeConfig("sampan9"))
         network.setup()
-        subnets.append(network.inspect()["IPAM"]["Config"][0]["Subnet"])
+        subnets.append(str(network.address.network))
         network.close()
     assert subnets == ["172.18.0.0/16", "172.18.0.0/16"]
 

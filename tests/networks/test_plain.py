@@ -157,16 +157,16 @@ def test_ports_in_the_rules_and_as_elements_are_the_same_ones() -> None:
 
 class TestHosts:
     def test_own_line(self) -> None:
-        assert files.hosts("web", address="172.17.0.2").endswith("\n172.17.0.2\tweb\n")
-        assert files.hosts("web", "example.org", "10.0.0.2").endswith("\n10.0.0.2\tweb.example.org web\n")
-        assert files.hosts("web.example.org", address="10.0.0.2").endswith(
+        assert files.hosts("web", addresses=["172.17.0.2"]).endswith("\n172.17.0.2\tweb\n")
+        assert files.hosts("web", "example.org", ["10.0.0.2"]).endswith("\n10.0.0.2\tweb.example.org web\n")
+        assert files.hosts("web.example.org", addresses=["10.0.0.2"]).endswith(
             "\n10.0.0.2\tweb.example.org web\n"
         )
         assert files.hosts("web").endswith("ff02::2\tip6-allrouters\n")
 
     def test_extra_lines_come_before_it(self) -> None:
         text = files.hosts(
-            "web", "", "10.0.0.2", ["db:10.1.2.3", "six:fd00::1", "gw:host-gateway"], "10.0.0.1"
+            "web", "", ["10.0.0.2"], ["db:10.1.2.3", "six:fd00::1", "gw:host-gateway"], "10.0.0.1"
         )
         assert text.splitlines()[-4:] == ["10.1.2.3\tdb", "fd00::1\tsix", "10.0.0.1\tgw", "10.0.0.2\tweb"]
 

@@ -94,7 +94,17 @@ GROUPS = {
         "save": "save",
         "tag": "tag",
     },
-    "network": {"inspect": "network_inspect", "list": "network_ls", "ls": "network_ls"},
+    "network": {
+        "connect": "network_connect",
+        "create": "network_create",
+        "disconnect": "network_disconnect",
+        "inspect": "network_inspect",
+        "list": "network_ls",
+        "ls": "network_ls",
+        "prune": "network_prune",
+        "remove": "network_rm",
+        "rm": "network_rm",
+    },
     "system": {"df": "system_df", "events": "events", "info": "info"},
     "volume": {
         "create": "volume_create",
@@ -133,7 +143,6 @@ NOT_YET = frozenset(
 )
 GROUPS_NOT_YET = {
     "image": frozenset(["build", "pull", "push"]),
-    "network": frozenset(["connect", "create", "disconnect", "prune", "rm", "remove"]),
     "system": frozenset(["dial-stdio", "prune"]),
     "volume": frozenset(["update"]),
 }

@@ -225,7 +225,7 @@ class Containers:
         while self._services.registry.find(container.id) is container:
             status = container.status
             # A container on the host's network, or on another's, has no counters of its own.
-            pid = status.pid if status.endpoint is not None else 0
+            pid = status.pid if status.endpoints else 0
             if status.state.has_processes:
                 cgroup = self._cgroup(container)
                 found = await self._services.threads.run(

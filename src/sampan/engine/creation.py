@@ -21,8 +21,15 @@ from sampan.engine import configuration, mountpoints, refusals, volumes
 from sampan.engine.actor import Actor
 from sampan.engine.container import Container, Paths
 from sampan.engine.mountpoints import MountPoint
+from sampan.engine.networkrecord import BRIDGE, HOST, NONE
 from sampan.engine.record import Record, Status
-from sampan.engine.schema import ContainerConfig, ContainerCreate, HostConfig
+from sampan.engine.schema import (
+    ContainerConfig,
+    ContainerCreate,
+    EndpointSettings,
+    HostConfig,
+    NetworkingConfig,
+)
 from sampan.engine.services import Services
 from sampan.engine.states import Intent
 from sampan.images.image import Image
@@ -57,6 +64,7 @@ async def create(
             config=config,
             host_config=host_config,
             points=points,
+            endpoints=_endpoints(services, host_config, config, body.networking_config),
         )
         record = await services.threads.run(_make, services, record, platform, warnings)
     except BaseException:
@@ -65,6 +73,34 @@ async def create(
     container = Container(record, Status(), Actor(services.tasks, record.short_id))
     services.registry.add(container)
     return container, warnings
+
+
+def _endpoints(
+    services: Services, host_config: HostConfig, config: ContainerConfig, networking: NetworkingConfig | None
+) -> dict[str, EndpointSettings] | None:
+    """What the container wants on which networks; None for nothing but its mode's. A network that is missing
+    fails the start.
+    """
+    mode = host_config.network_mode
+    if mode in (HOST, NONE) or mode.startswith(_CONTAINER):
+        return None
+    given = (networking.endpoints_config if networking is not None else None) or {}
+    own = _network_name(services, mode)
+    found: dict[str, EndpointSettings] = {own: EndpointSettings()}
+    for reference, settings in given.items():
+        found[_network_name(services, reference)] = settings or EndpointSettings()
+    if config.mac_address and not found[own].mac_address:
+        found[own] = msgspec.structs.replace(found[own], mac_address=config.mac_address)
+    return None if found == {own: EndpointSettings()} else found
+
+
+def _network_name(services: Services, reference: str) -> str:
+    if reference in ("", "default"):
+        return BRIDGE
+    try:
+        return services.network.store.find(reference)
+    except errors.NotFound:
+        return reference
 
 
 def _with_full_ids(services: Services, host_config: HostConfig) -> HostConfig:

@@ -1,6 +1,6 @@
-"""The database: one row for each container.
+"""The database: one row for each container, and one for each network of the user's.
 
-Owns the `engine_` table and every SQL statement of the engine. Safe from any thread; each method is one
+Owns the `engine_` tables and every SQL statement of the engine. Safe from any thread; each method is one
 transaction of 30 µs. Written in the order of a crash: the intent before the kernel is touched, the
 outcome after.
 """
@@ -13,6 +13,7 @@ import threading
 import msgspec
 
 from sampan import errors
+from sampan.engine.networkrecord import NetworkRecord
 from sampan.engine.record import Record, Status
 from sampan.engine.states import Intent
 from sampan.records import dataclass
@@ -30,6 +31,21 @@ _MIGRATIONS = (
         name TEXT PRIMARY KEY,
         value TEXT NOT NULL
     ) WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE engine_networks (
+        id TEXT PRIMARY KEY,
+        record BLOB NOT NULL        -- JSON of NetworkRecord
+    ) WITHOUT ROWID;
+    UPDATE engine_containers        -- there were no other networks than the default one
+    SET status = json_remove(json_set(
+        CAST(status AS TEXT),
+        '$.endpoints',
+        CASE
+            WHEN json_extract(CAST(status AS TEXT), '$.endpoint') IS NULL THEN json('{}')
+            ELSE json_object('bridge', json(json_extract(CAST(status AS TEXT), '$.endpoint')))
+        END
+    ), '$.endpoint');
     """,
 )
 
@@ -94,6 +110,24 @@ class Database:
 
     def delete(self, identifier: str) -> None:
         self._execute("DELETE FROM engine_containers WHERE id = ?", (identifier,))
+
+    def networks(self) -> list[NetworkRecord]:
+        """The user's networks, in the order of their creation."""
+        with self._lock:
+            rows = self._connection.execute("SELECT record FROM engine_networks").fetchall()
+        found = [msgspec.json.decode(record, type=NetworkRecord) for (record,) in rows]
+        return sorted(found, key=lambda record: record.created)
+
+    def insert_network(self, record: NetworkRecord) -> None:
+        self._execute("INSERT INTO engine_networks VALUES (?, ?)", (record.id, msgspec.json.encode(record)))
+
+    def save_network(self, record: NetworkRecord) -> None:
+        self._execute(
+            "UPDATE engine_networks SET record = ? WHERE id = ?", (msgspec.json.encode(record), record.id)
+        )
+
+    def delete_network(self, identifier: str) -> None:
+        self._execute("DELETE FROM engine_networks WHERE id = ?", (identifier,))
 
     def fact(self, name: str, value: str) -> str:
         """A fact about this engine that never changes: `value` if it was not known yet."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import os
 
 from sampan.engine import host, images, recovery
@@ -32,6 +33,8 @@ from sampan.engine.zygote import Zygote
 from sampan.images.store import ImageStore
 from sampan.runtime.cgroups import open_cgroups
 from sampan.volumes.store import VolumeStore
+
+_log = logging.getLogger("sampan.engine")
 
 # What is going on when the engine ends may end too: a start, a removal.
 _SECONDS_TO_END = 10.0
@@ -75,7 +78,7 @@ class Engine:
         self.containers = Containers(services, lifecycle)
         self.archives = Archives(services, lifecycle, self.containers)
         self.images = Images(services.images, self._threads, services.registry)
-        self.networks = Networks(services)
+        self.networks = Networks(services, lifecycle)
         self.volumes = Volumes(services)
         self.system = System(services, self.containers, self.volumes)
 
@@ -112,7 +115,8 @@ class Engine:
         store = ImageStore(settings.data_root, notify=functools.partial(images.notify, self.events, loop))
         network = Network(settings, database)
         try:
-            network.setup()
+            for complaint in network.setup():
+                _log.error("%s", complaint)
         except BaseException:
             network.close()
             store.close()

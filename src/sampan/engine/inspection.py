@@ -88,7 +88,7 @@ def document(
         "GraphDriver": {"Data": driver_data, "Name": record.driver},
         "Mounts": [_mount_document(point) for point in record.points],
         "Config": _without_empty(record.config, _CONFIG_OMITTED),
-        "NetworkSettings": network.settings_document(record, status.endpoint, status.pid),
+        "NetworkSettings": network.settings_document(record, status.endpoints, status.pid),
     }
 
 
@@ -122,12 +122,12 @@ def summary(container: Container, network: Network, images: Mapping[str, str]) -
         "ImageID": record.image,
         "Command": " ".join(_quoted(word) for word in ociconfig.command(record.config)),
         "Created": record.created // gotime.NANOSECONDS,
-        "Ports": network.port_list(record, status.endpoint, running=running),
+        "Ports": network.port_list(record, status.endpoints, running=running),
         "Labels": _sorted(record.config.labels or {}),
         "State": status.state.value,
         "Status": status_text(status),
         "HostConfig": {"NetworkMode": record.host_config.network_mode},
-        "NetworkSettings": {"Networks": network.networks_document(record, status.endpoint, running=running)},
+        "NetworkSettings": {"Networks": network.networks_document(record, status.endpoints, running=running)},
         "Mounts": [_mount_document(point) for point in record.points],
     }
     if record.host_config.annotations:

@@ -7,13 +7,12 @@ its first process, which may end at any moment. Blocking: called in threads.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
 from sampan import errors
 from sampan.engine.record import Record, Status
-from sampan.linux import mounts, processes
+from sampan.linux import mounts, namespaces, processes
 from sampan.records import dataclass
 
 _T = TypeVar("_T")
@@ -70,38 +69,22 @@ def clone_mount(peer: Peer, place: str) -> int:
     """A detached copy of what is mounted at `place` in a container, without what is mounted below it."""
     namespace = open_namespace(peer, "mount")
     try:
-        return in_mount_namespace(namespace, lambda: mounts.open_tree(place, _CLONE))
+        # open_tree(2) clones only mounts of the caller's own namespace.
+        return namespaces.in_namespace(
+            processes.CLONE_NEWNS, namespace, lambda: mounts.open_tree(place, _CLONE)
+        )
     finally:
         os.close(namespace)
 
 
-def in_mount_namespace(namespace: int | None, function: Callable[[], _T]) -> _T:
-    """Call a function in another mount namespace, or (None) in a new one, a copy of the caller's.
+def in_own_mounts(function: Callable[[], _T]) -> _T:
+    """Call a function in a new mount namespace, a copy of the engine's of which nothing shows outside."""
 
-    open_tree(2) clones only mounts of the caller's own namespace, and mount(2) changes no other. A thread can
-    enter one when it shares its root and working folder with no other thread (setns(2)); it ends in there.
-    """
-    outcome: list[_T] = []
-    failure: list[BaseException] = []
+    def work() -> _T:
+        mounts.mount(None, "/", flags=mounts.MS_REC | mounts.MS_PRIVATE)
+        return function()
 
-    def work() -> None:
-        try:
-            if namespace is None:
-                processes.unshare(processes.CLONE_NEWNS)
-                mounts.mount(None, "/", flags=mounts.MS_REC | mounts.MS_PRIVATE)
-            else:
-                processes.unshare(processes.CLONE_FS)
-                processes.setns(namespace, processes.CLONE_NEWNS)
-            outcome.append(function())
-        except BaseException as error:  # it belongs to whoever waits
-            failure.append(error)
-
-    thread = threading.Thread(target=work, name="mount-namespace")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return outcome[0]
+    return namespaces.in_namespace(processes.CLONE_NEWNS, None, work)
 
 
 def _open(peer: Peer, name: str, flags: int) -> int | None:

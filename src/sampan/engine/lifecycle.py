@@ -16,7 +16,6 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from typing import Any
 
 import msgspec
 
@@ -25,9 +24,10 @@ from sampan.engine import joining, preparation, restarts, volumes
 from sampan.engine.container import NEXT_EXIT, NOT_RUNNING, REMOVED, Container, Paths
 from sampan.engine.health import HealthChecks
 from sampan.engine.joining import Peer
-from sampan.engine.network import DRIVERS, kind_of
+from sampan.engine.networkmodes import kind_of
+from sampan.engine.networkrecord import DRIVERS
 from sampan.engine.preparation import Prepared
-from sampan.engine.record import Record, Status
+from sampan.engine.record import Endpoints, Record, Status
 from sampan.engine.restarts import Backoff
 from sampan.engine.services import Services
 from sampan.engine.shims import Shim
@@ -209,7 +209,7 @@ class Lifecycle:
         )
         for warning in result.warnings:
             _log.warning("container %s: %s", container.id, warning)
-        self._publish_network("connect", container)
+        self._publish_networks("connect", container, container.status.endpoints)
         volumes.publish_mounts(self._services, container.record, mounted=True)
         self.publish(container, "start")
         self.health.started(container)
@@ -224,7 +224,7 @@ class Lifecycle:
             return
         # A client that attaches from now on waits for the next start.
         shim, container.shim = container.shim, None
-        endpoint = container.status.endpoint
+        endpoints = container.status.endpoints
         outcome = msgspec.structs.replace(
             container.status, exit_code=exited.exit_code, finished_at=gotime.parse_rfc3339(exited.finished_at)
         )
@@ -236,7 +236,7 @@ class Lifecycle:
             oom_killed=exited.oom_killed,
             finished_at=outcome.finished_at,
             restart_count=outcome.restart_count + starts_again,
-            endpoint=None,
+            endpoints={},
         )
         self.health.stop(container)
         status = container.status
@@ -245,8 +245,8 @@ class Lifecycle:
         if exited.oom_killed:
             self.publish(container, "oom")
         self.publish(container, "die", {"exitCode": str(exited.exit_code)})
-        await self._services.threads.run(self._save_end, container.record, status, endpoint)
-        self._publish_network("disconnect", container)
+        await self._services.threads.run(self._save_end, container.record, status, endpoints)
+        self._publish_networks("disconnect", container, endpoints)
         volumes.publish_mounts(self._services, container.record, mounted=False)
         # Whoever waits may use its ports and its exit code from now on, whatever happens to the engine.
         container.settle_waiting(NOT_RUNNING, NEXT_EXIT)
@@ -263,9 +263,9 @@ class Lifecycle:
         except (errors.SampanError, OSError) as error:
             _log.error("container %s: cannot be removed: %s", container.id, error)
 
-    def _save_end(self, record: Record, status: Status, endpoint: dict[str, Any] | None) -> None:
+    def _save_end(self, record: Record, status: Status, endpoints: Endpoints) -> None:
         """In a thread."""
-        self._services.network.leave(endpoint)
+        self._services.network.leave(record.id, endpoints)
         volumes.release(self._services, record)
         self._services.database.save_status(record.id, status)
 
@@ -366,12 +366,16 @@ class Lifecycle:
             "container", action, container.id, (config.labels or {}) | own | (attributes or {})
         )
 
-    def _publish_network(self, action: str, container: Container) -> None:
-        name = kind_of(container.record)
-        if name in DRIVERS:
-            attributes = {"container": container.id, "name": name, "type": DRIVERS[name]}
-            identifier = self._services.network.identifier(name)
-            self._services.events.publish("network", action, identifier, attributes)
+    def _publish_networks(self, action: str, container: Container, endpoints: Endpoints) -> None:
+        mode = kind_of(container.record)
+        for name in endpoints or ([mode] if mode in DRIVERS else []):
+            self.publish_network(action, container.id, name)
+
+    def publish_network(self, action: str, container_id: str, name: str) -> None:
+        """A container has come to a network, or left it."""
+        attributes = {"container": container_id, "name": name, "type": DRIVERS.get(name, "bridge")}
+        identifier = self._services.network.store.identifier(name)
+        self._services.events.publish("network", action, identifier, attributes)
 
 
 def _check_startable(container: Container) -> None:

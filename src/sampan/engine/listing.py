@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sampan import errors
 from sampan.engine.container import Container
-from sampan.engine.network import kind_of
+from sampan.engine.networkmodes import kind_of
 from sampan.engine.registry import Registry
 from sampan.engine.states import FILTER_STATES, State
 from sampan.networks.ports import parse_port

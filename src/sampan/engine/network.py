@@ -1,131 +1,273 @@
-"""Docker's predefined networks, as the engine uses them: bridge, host, none, and those of other containers.
+"""Containers on networks: what they ask for, what they get, and their files and documents about it.
 
-Owns what a network mode means for a container's files, its shim's network plan and its documents; the
-bridge itself is `sampan.networks`'. What changes the kernel or the disk blocks, and is called in threads.
+Owns the meaning of a network mode and of endpoint settings: which networks a container is on, in which order,
+and by which one it goes out. Which networks there are is `networkstore`'s business. A container on the
+default bridge alone gets its device from its shim; for any other its network namespace is made here, before
+it starts, since a resolver has to listen in it. What changes the kernel or the disk blocks, and is called in
+threads.
 """
 
 from __future__ import annotations
 
 import hashlib
-import time
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from ipaddress import IPv4Address
 from typing import Any
 
 from sampan import errors
+from sampan.engine import joining, networkdocuments
 from sampan.engine.database import Database
-from sampan.engine.record import Record
+from sampan.engine.joining import Peer
+from sampan.engine.networkmodes import in_order, kind_of, names_on, wanted
+from sampan.engine.networkrecord import BRIDGE, DRIVERS, HOST, NONE
+from sampan.engine.networkstore import NetworkStore
+from sampan.engine.record import Endpoints, Record, Status
+from sampan.engine.schema import EndpointSettings
 from sampan.engine.settings import Settings
-from sampan.networks import files
-from sampan.networks.bridge import BridgeConfig, BridgeNetwork
+from sampan.networks import files, sandbox
+from sampan.networks.bridge import Wish
 from sampan.networks.endpoint import Endpoint
-from sampan.networks.ports import parse_bindings, port_map
+from sampan.networks.ports import PortBinding, parse_bindings, port_map
+from sampan.networks.resolver import Resolver, View
 from sampan.records import dataclass
-from sampan.wire import gotime
 
 Document = dict[str, Any]
-Filters = Mapping[str, Sequence[str]]
 
-BRIDGE, HOST, NONE = "bridge", "host", "none"
 _CONTAINER = "container:"
-DRIVERS = {BRIDGE: "bridge", HOST: "host", NONE: "null"}
-
-_EMPTY_ENDPOINT: Document = {
-    "IPAMConfig": None,
-    "Links": None,
-    "Aliases": None,
-    "NetworkID": "",
-    "EndpointID": "",
-    "Gateway": "",
-    "IPAddress": "",
-    "IPPrefixLen": 0,
-    "IPv6Gateway": "",
-    "GlobalIPv6Address": "",
-    "GlobalIPv6PrefixLen": 0,
-    "MacAddress": "",
-    "DriverOpts": None,
-    "GwPriority": 0,
-    "DNSNames": None,
-}
-
-_FILTERS = frozenset(("dangling", "driver", "id", "label", "name", "scope", "type"))
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What a container got: its endpoint, if its network has any, and the shim's plan."""
+    """What a container got: its endpoints, and the shim's plan or a network namespace (a descriptor)."""
 
-    endpoint: Document | None
-    plan: Document | None
+    endpoints: Endpoints
+    plan: Document | None = None
+    namespace: int | None = None
 
 
 class Network:
-    """The networks of one engine."""
+    """The networks of one engine, for its containers."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
+        self.store = NetworkStore(settings, database)
         self._settings = settings
-        self._bridge = BridgeNetwork(BridgeConfig(settings.bridge, settings.bip, settings.mtu))
-        self._created = int(database.fact("created", str(time.time_ns())))
+        self._resolver = Resolver()
 
     # --- at start and end ---
 
-    def setup(self) -> None:
-        self._bridge.setup()
+    def setup(self) -> list[str]:
+        """Returns complaints for the log."""
+        return self.store.setup()
 
-    def restore(self, endpoints: Iterable[Document]) -> list[str]:
+    def restore(self, containers: Iterable[tuple[Record, Status]]) -> list[str]:
         """Take back what running containers have; the complaints are for the log."""
-        return self._bridge.restore(Endpoint.from_document(document) for document in endpoints)
+        running = list(containers)
+        found = [document for _, status in running for document in status.endpoints.values()]
+        complaints = self.store.restore(map(Endpoint.from_document, found))
+        for record, status in running:
+            for name, document in status.endpoints.items():
+                self._introduce(name, Endpoint.from_document(document))
+            try:
+                self._serve_names(record, status)
+            except (OSError, errors.SampanError) as error:
+                complaints.append(f"container {record.short_id}: it has no resolver: {error}")
+        return complaints
 
     def close(self) -> None:
-        self._bridge.close()
+        self._resolver.close()
+        self.store.close()
 
     # --- containers ---
 
     def check(self, record: Record) -> None:
-        """Raise InvalidArgument for ports and hosts that are none, in dockerd's words."""
-        self._wishes(record)
+        """Raise InvalidArgument for ports, hosts and addresses that are none, in dockerd's words."""
+        self._ports_wanted(record)
         for text in record.host_config.extra_hosts or ():
             files.parse_extra_host(text, "0.0.0.0")
+        for name, settings in wanted(record).items():
+            self.check_settings(name, settings)
 
     def join(self, record: Record) -> Joined:
-        """Give a container that starts its place in the network."""
+        """Give a container that starts its places in its networks."""
         mode = kind_of(record)
-        if mode == NONE:
-            return Joined(None, {"mode": "loopback"})
         if mode == HOST or mode.startswith(_CONTAINER):
-            return Joined(None, None)
-        if mode != BRIDGE:
-            raise errors.NotFound(f"network {mode} not found")
-        endpoint = self._bridge.allocate(record.id, self._wishes(record), record.name)
+            return Joined({})
+        places = wanted(record)
+        if mode == NONE or not places:
+            return Joined({}, {"mode": "loopback"})
+        if list(places) == [BRIDGE]:
+            endpoint = self._take_place(record, BRIDGE, places[BRIDGE], "eth0", publishes=True)
+            return Joined({BRIDGE: endpoint.to_document()}, self.store.bridge(BRIDGE).plan(endpoint))
+        with ExitStack() as undo:
+            joined = self._join_several(record, places, undo)
+            undo.pop_all()
+        return joined
+
+    def leave(self, container_id: str, endpoints: Endpoints) -> None:
+        """Give it all back. Can run twice."""
+        self._resolver.close_door(container_id)
+        for document in endpoints.values():
+            self._release(Endpoint.from_document(document))
+
+    def _join_several(
+        self, record: Record, places: Mapping[str, EndpointSettings], undo: ExitStack
+    ) -> Joined:
+        namespace = sandbox.create()
+        undo.callback(os.close, namespace)
+        undo.callback(self._resolver.close_door, record.id)
+        way_out = self._way_out(places)
+        endpoints: Endpoints = {}
+        for number, name in enumerate(in_order(record, places)):
+            publishes = name == way_out
+            endpoint = self._take_place(record, name, places[name], f"eth{number}", publishes=publishes)
+            undo.callback(self._release, endpoint)
+            plan = self.store.bridge(name).plan(endpoint)
+            sandbox.connect(namespace, plan if publishes else plan | {"gateways": []})
+            endpoints[name] = endpoint.to_document()
+        self._open_door(record, namespace, endpoints)
+        return Joined(endpoints, None, namespace)
+
+    def _take_place(
+        self, record: Record, name: str, settings: EndpointSettings, interface: str, *, publishes: bool
+    ) -> Endpoint:
+        self.check_settings(name, settings)
+        bridge = self.store.bridge(name)
+        ipam = settings.ipam_config
+        wish = Wish(
+            address=IPv4Address(ipam.ipv4_address) if ipam is not None and ipam.ipv4_address else None,
+            mac=settings.mac_address,
+            interface=interface,
+            names=names_on(record, settings),
+        )
+        ports = self._ports_wanted(record) if publishes else []
+        endpoint = bridge.allocate(record.id, ports, record.name, wish=wish)
         try:
-            self._bridge.publish(endpoint)
-            return Joined(endpoint.to_document(), self._bridge.plan(endpoint))
+            bridge.publish(endpoint)
         except BaseException:
-            self._bridge.release(endpoint)
+            bridge.release(endpoint)
             raise
+        self._introduce(name, endpoint)
+        return endpoint
 
-    def leave(self, endpoint: Document | None) -> None:
-        """Give it back. Can run twice."""
-        if endpoint is not None:
-            self._bridge.release(Endpoint.from_document(endpoint))
+    def _introduce(self, network: str, endpoint: Endpoint) -> None:
+        """Let others on a network of the user's find it by its names; the default bridge has none."""
+        if network not in DRIVERS:
+            address = str(endpoint.address)
+            self._resolver.names.add(endpoint.network, network, endpoint.id, address, endpoint.names)
 
-    def write_files(self, record: Record, folder: str, endpoint: Document | None) -> None:
+    def _release(self, endpoint: Endpoint) -> None:
+        self._resolver.names.remove(endpoint.network, endpoint.id)
+        bridge = self.store.bridge_of(endpoint)
+        if bridge is not None:
+            bridge.release(endpoint)
+
+    def _way_out(self, places: Mapping[str, EndpointSettings]) -> str:
+        """The network that has the default route, and on which ports are published."""
+
+        def order(name: str) -> tuple[bool, int]:
+            record = self.store.record(name)
+            return (record is not None and record.internal), -places[name].gw_priority
+
+        return min(places, key=order)
+
+    # --- while it runs ---
+
+    def connect(self, record: Record, status: Status, name: str) -> Endpoints:
+        """Put a running container on one more network, which its record names. Returns its endpoints."""
+        namespace = joining.open_namespace(Peer(record, status), "network")
+        try:
+            taken = {document.get("interface", "eth0") for document in status.endpoints.values()}
+            interface = next(one for number in range(1000) if (one := f"eth{number}") not in taken)
+            publishes = not status.endpoints
+            settings = wanted(record)[name]
+            endpoint = self._take_place(record, name, settings, interface, publishes=publishes)
+            try:
+                plan = self.store.bridge(name).plan(endpoint)
+                sandbox.connect(namespace, plan | {"gateways": []})
+                for gateway in plan["gateways"]:
+                    sandbox.set_gateway(namespace, gateway, interface)
+                endpoints = status.endpoints | {name: endpoint.to_document()}
+                self._open_door(record, namespace, endpoints)
+            except BaseException:
+                sandbox.disconnect(endpoint.host_interface)
+                self._release(endpoint)
+                raise
+        finally:
+            os.close(namespace)
+        return endpoints
+
+    def disconnect(self, record: Record, status: Status, name: str) -> Endpoints:
+        """Take a running container off a network. Returns the endpoints that it keeps."""
+        endpoints = dict(status.endpoints)
+        endpoint = Endpoint.from_document(endpoints.pop(name))
+        sandbox.disconnect(endpoint.host_interface)
+        self._release(endpoint)
+        self._resolver.change(record.id, self._view(record, endpoints))
+        namespace = joining.open_namespace(Peer(record, status), "network")
+        try:
+            for other, document in endpoints.items():
+                kept = Endpoint.from_document(document)
+                for gateway in self.store.bridge(other).plan(kept)["gateways"]:
+                    sandbox.set_gateway(namespace, gateway, kept.interface)
+        finally:
+            os.close(namespace)
+        return endpoints
+
+    # --- names ---
+
+    def _serve_names(self, record: Record, status: Status) -> None:
+        if not any(name not in DRIVERS for name in status.endpoints):
+            return
+        namespace = joining.open_namespace(Peer(record, status), "network")
+        try:
+            self._open_door(record, namespace, status.endpoints)
+        finally:
+            os.close(namespace)
+
+    def _open_door(self, record: Record, namespace: int, endpoints: Endpoints) -> None:
+        """Answer its questions, if it is on a network that has names."""
+        view = self._view(record, endpoints)
+        if self._resolver.has_door(record.id):
+            self._resolver.change(record.id, view)
+        elif view.networks:
+            self._resolver.open(record.id, sandbox.open_door(namespace), view)
+
+    def _view(self, record: Record, endpoints: Endpoints) -> View:
+        networks = tuple(document["network"] for name, document in endpoints.items() if name not in DRIVERS)
+        records = [self.store.record(name) for name in endpoints]
+        if all(one is not None and one.internal for one in records):
+            return View(networks, ())  # no question leaves an internal network
+        own = tuple(record.host_config.dns or self._settings.dns)
+        return View(networks, own or tuple(files.nameservers(files.read_host_resolv_conf())))
+
+    # --- files ---
+
+    def write_files(self, record: Record, folder: str, endpoints: Endpoints) -> None:
         """hosts, hostname and resolv.conf as this start wants them."""
         config, host_config = record.config, record.host_config
-        wanted = files.Resolution(
+        asked = files.Resolution(
             tuple(host_config.dns or self._settings.dns),
             tuple(host_config.dns_search or self._settings.dns_search),
             tuple(host_config.dns_options or self._settings.dns_options),
         )
         extra = host_config.extra_hosts or []
+        host_file = files.read_host_resolv_conf()
         if kind_of(record) == HOST:
             hosts = _host_hosts(extra)
-            resolv_conf = files.read_host_resolv_conf()
-            if wanted != files.Resolution():
-                resolv_conf = files.resolv_conf(resolv_conf, wanted, ipv6=True)
+            resolv_conf = host_file
+            if asked != files.Resolution():
+                resolv_conf = files.resolv_conf(host_file, asked, ipv6=True)
         else:
-            address, gateway = (endpoint["address"], endpoint["gateway"]) if endpoint else ("", "")
-            hosts = files.hosts(config.hostname, config.domainname, address, extra, gateway)
-            resolv_conf = files.resolv_conf(files.read_host_resolv_conf(), wanted)
+            found = list(endpoints.values())
+            gateway = found[0]["gateway"] if found else ""
+            addresses = [document["address"] for document in found]
+            hosts = files.hosts(config.hostname, config.domainname, addresses, extra, gateway)
+            if any(name not in DRIVERS for name in endpoints):
+                resolv_conf = files.own_resolv_conf(host_file, asked, sandbox.RESOLVER)
+            else:
+                resolv_conf = files.resolv_conf(host_file, asked)
         for name, text in (
             ("hosts", hosts),
             ("hostname", files.hostname(config.hostname)),
@@ -135,57 +277,81 @@ class Network:
             with open(f"{folder}/{name}", "w", encoding="utf-8") as file:
                 file.write(text)
 
-    def _wishes(self, record: Record) -> list[Any]:
+    # --- checks ---
+
+    def check_settings(self, name: str, settings: EndpointSettings) -> None:
+        """Raises InvalidArgument for what cannot be asked for on a network."""
+        ipam = settings.ipam_config
+        if ipam is not None and ipam.ipv4_address:
+            self._check_address(name, ipam.ipv4_address)
+        if settings.aliases and name in DRIVERS:
+            raise errors.InvalidArgument(
+                "network-scoped alias is supported only for containers in user defined networks"
+            )
+
+    def _check_address(self, name: str, address: str) -> None:
+        try:
+            IPv4Address(address)
+        except ValueError:
+            raise errors.InvalidArgument(f"invalid IPv4 address: {address}") from None
+        if name in DRIVERS:
+            raise errors.InvalidArgument(
+                "user specified IP address is supported on user defined networks only"
+            )
+        record = self.store.record(name)
+        if record is not None and not record.has_own_subnet:
+            raise errors.InvalidArgument(
+                "user specified IP address is supported only when connecting to networks with user "
+                "configured subnets"
+            )
+
+    def _ports_wanted(self, record: Record) -> list[PortBinding]:
         host_config = record.host_config
         bindings = {
-            port: [{"HostIp": binding.host_ip, "HostPort": binding.host_port} for binding in wanted or ()]
-            for port, wanted in (host_config.port_bindings or {}).items()
+            port: [{"HostIp": binding.host_ip, "HostPort": binding.host_port} for binding in given or ()]
+            for port, given in (host_config.port_bindings or {}).items()
         }
         return parse_bindings(record.config.exposed_ports or {}, bindings, host_config.publish_all_ports)
 
     # --- documents ---
 
-    def identifier(self, name: str) -> str:
-        if name == BRIDGE:
-            return self._bridge.id
-        # Its own for each engine, and the same after a restart.
-        return hashlib.sha256(f"{name} {self._created}".encode()).hexdigest()
-
-    def settings_document(self, record: Record, endpoint: Document | None, pid: int) -> Document:
+    def settings_document(self, record: Record, endpoints: Endpoints, pid: int) -> Document:
         """`NetworkSettings` of a container's inspect document."""
-        own = _endpoint_document(endpoint)
-        ports = _ports(record, endpoint, running=bool(pid))
         settings: Document = {
             "Bridge": "",
             "SandboxID": hashlib.sha256(f"{record.id} {pid}".encode()).hexdigest() if pid else "",
             "HairpinMode": False,
             "LinkLocalIPv6Address": "",
             "LinkLocalIPv6PrefixLen": 0,
-            "Ports": ports,
+            "Ports": _ports(record, endpoints, running=bool(pid)),
             "SandboxKey": f"/proc/{pid}/ns/net" if pid else "",
             "SecondaryIPAddresses": None,
             "SecondaryIPv6Addresses": None,
         }
-        on_bridge = own if endpoint is not None else _EMPTY_ENDPOINT
+        networks = self.networks_document(record, endpoints, running=bool(pid))
+        on_bridge = networks.get(BRIDGE, networkdocuments.EMPTY_ENDPOINT)
         for key in _TOP_LEVEL:
             settings[key] = on_bridge[key]
-        settings["Networks"] = self.networks_document(record, endpoint, running=bool(pid))
+        settings["Networks"] = networks
         return settings
 
-    def networks_document(self, record: Record, endpoint: Document | None, *, running: bool) -> Document:
-        """`Networks`, in inspect and list: one entry, none for a container in another's network."""
-        name = kind_of(record)
-        if name.startswith("container:"):
+    def networks_document(self, record: Record, endpoints: Endpoints, *, running: bool) -> Document:
+        """`Networks`, in inspect and list; none for a container in another's network."""
+        mode = kind_of(record)
+        if mode.startswith(_CONTAINER):
             return {}
-        document = _endpoint_document(endpoint)
-        if running and name in DRIVERS:
-            document = document | {"NetworkID": self.identifier(name)}
-        return {name: document}
+        places = {mode: EndpointSettings()} if mode in (HOST, NONE) else wanted(record)
+        documents = {}
+        for name, settings in places.items():
+            user = name not in DRIVERS
+            identifier = self.store.identifier(name) if running or user else ""
+            documents[name] = networkdocuments.endpoint(settings, identifier, endpoints.get(name), user)
+        return documents
 
-    def port_list(self, record: Record, endpoint: Document | None, *, running: bool) -> list[Document]:
+    def port_list(self, record: Record, endpoints: Endpoints, *, running: bool) -> list[Document]:
         """`Ports` of the list of containers."""
         found: list[Document] = []
-        for key, places in _ports(record, endpoint, running=running).items():
+        for key, places in _ports(record, endpoints, running=running).items():
             number, _, protocol = key.partition("/")
             if places is None:
                 found.append({"PrivatePort": int(number), "Type": protocol})
@@ -200,33 +366,6 @@ class Network:
                 )
         return found
 
-    def list(self, filters: Filters, names: Mapping[str, str]) -> list[Document]:
-        """`GET /networks`. `names` are those of the containers, by id."""
-        for key in filters:
-            if key not in _FILTERS:
-                raise errors.InvalidArgument(f"Invalid filter '{key}'")
-        documents = [self.inspect(name, names) | {"Containers": {}} for name in (BRIDGE, HOST, NONE)]
-        return [document for document in documents if _matches(document, filters)]
-
-    def inspect(self, reference: str, names: Mapping[str, str]) -> Document:
-        """`GET /networks/{name}`. Raises NotFound."""
-        name = next(
-            (
-                name
-                for name in DRIVERS
-                if reference == name or (reference and self.identifier(name).startswith(reference))
-            ),
-            None,
-        )
-        if name is None:
-            raise errors.NotFound(f"network {reference} not found")
-        created = gotime.format_rfc3339(self._created)
-        if name == BRIDGE:
-            document = self._bridge.inspect(names)
-        else:
-            document = _plain_network(name, self.identifier(name))
-        return {"Name": document["Name"], "Id": document["Id"], "Created": created} | document
-
 
 _TOP_LEVEL = (
     "EndpointID",
@@ -240,28 +379,10 @@ _TOP_LEVEL = (
 )
 
 
-def kind_of(record: Record) -> str:
-    """The network of a container: a name, or `container:ID`."""
-    mode = record.host_config.network_mode
-    return BRIDGE if mode in ("", "default") else mode
-
-
-def _endpoint_document(endpoint: Document | None) -> Document:
-    if endpoint is None:
-        return _EMPTY_ENDPOINT
-    return _EMPTY_ENDPOINT | {
-        "MacAddress": endpoint["mac"],
-        "EndpointID": endpoint["id"],
-        "Gateway": endpoint["gateway"],
-        "IPAddress": endpoint["address"],
-        "IPPrefixLen": endpoint["prefix_length"],
-    }
-
-
-def _ports(record: Record, endpoint: Document | None, *, running: bool) -> dict[str, Any]:
-    if not running or kind_of(record) != BRIDGE:
+def _ports(record: Record, endpoints: Endpoints, *, running: bool) -> dict[str, Any]:
+    if not running or not endpoints:
         return {}
-    published = Endpoint.from_document(endpoint).ports if endpoint is not None else ()
+    published = [port for document in endpoints.values() for port in Endpoint.from_document(document).ports]
     return dict(port_map(published, record.config.exposed_ports or {}))
 
 
@@ -273,43 +394,3 @@ def _host_hosts(extra: Sequence[str]) -> str:
         text = ""
     pairs = (files.parse_extra_host(line, "127.0.0.1") for line in extra)
     return text + "".join(f"{address}\t{name}\n" for name, address in pairs)
-
-
-def _plain_network(name: str, identifier: str) -> Document:
-    return {
-        "Name": name,
-        "Id": identifier,
-        "Scope": "local",
-        "Driver": DRIVERS[name],
-        "EnableIPv4": True,
-        "EnableIPv6": False,
-        "IPAM": {"Driver": "default", "Options": None, "Config": []},
-        "Internal": False,
-        "Attachable": False,
-        "Ingress": False,
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": False,
-        "Containers": {},
-        "Options": {},
-        "Labels": {},
-    }
-
-
-def _matches(document: Document, filters: Filters) -> bool:
-    """The networks are all predefined: `builtin`, in use for ever, without labels."""
-
-    def has(key: str, *values: str) -> bool:
-        wanted = filters.get(key)
-        return not wanted or any(value in wanted for value in values)
-
-    names = filters.get("name") or ("",)
-    identifiers = filters.get("id") or ("",)
-    return (
-        has("driver", document["Driver"])
-        and has("scope", document["Scope"])
-        and has("type", "builtin")
-        and has("dangling", "0", "false", "False")
-        and not filters.get("label")
-        and any(name in document["Name"] for name in names)
-        and any(document["Id"].startswith(identifier) for identifier in identifiers)
-    )

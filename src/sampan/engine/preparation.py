@@ -62,7 +62,7 @@ class Prepared:
     def outcome(self) -> Document:
         """What of it belongs to the container's status."""
         return {
-            "endpoint": self.joined.endpoint,
+            "endpoints": self.joined.endpoints,
             "hostname": self.hostname,
             "files_owner": self.files_owner,
         }
@@ -86,7 +86,7 @@ def prepare(services: Services, record: Record, status: Status, peers: dict[str,
 def undo(services: Services, record: Record, status: Status, prepared: Prepared) -> None:
     """In a thread: free what was prepared for a start that did not come about."""
     prepared.close()
-    services.network.leave(prepared.joined.endpoint)
+    services.network.leave(record.id, prepared.joined.endpoints)
     volumes.release(services, record)
     remove_bundle(Paths.of(services.settings, record.id).bundle)
     services.database.save_status(record.id, status)
@@ -117,11 +117,13 @@ def _prepare(
     if "ipc" in peers and all(point.destination != ocimounts.SHM for point in record.points):
         keep(protocol.MOUNT_PREFIX + ocimounts.SHM, joining.clone_mount(peers["ipc"], ocimounts.SHM))
     joined = services.network.join(record)
-    undo.callback(services.network.leave, joined.endpoint)
+    undo.callback(services.network.leave, record.id, joined.endpoints)
+    if joined.namespace is not None:
+        keep(protocol.NAMESPACE_PREFIX + "network", joined.namespace)
     network_owner = peers.get("network")
     if network_owner is None:
         hostname, files_owner = record.config.hostname, ""
-        services.network.write_files(record, paths.folder, joined.endpoint)
+        services.network.write_files(record, paths.folder, joined.endpoints)
     else:
         hostname = network_owner.status.hostname
         files_owner = network_owner.status.files_owner or network_owner.record.id
@@ -129,7 +131,10 @@ def _prepare(
     for destination, path in own_files.items():
         if all(point.destination != destination for point in record.points):
             keep(protocol.MOUNT_PREFIX + destination, mounts.open_tree(path, _CLONE))
-    document = _config(services, record, peers, hostname, own_files)
+    namespaces = {kind: joining.path(peer, kind) for kind, peer in peers.items()}
+    if joined.namespace is not None:
+        namespaces["network"] = f"/proc/{os.getpid()}/fd/{joined.namespace}"
+    document = _config(services, record, namespaces, hostname, own_files)
     _write(f"{paths.bundle}/{protocol.CONFIG_NAME}", msgspec.json.encode(document))
     request = protocol.Start(
         seq=0,
@@ -168,7 +173,11 @@ def remove_bundle(path: str) -> None:
 
 
 def _config(
-    services: Services, record: Record, peers: dict[str, Peer], hostname: str, own_files: dict[str, str]
+    services: Services,
+    record: Record,
+    namespaces: dict[str, str],
+    hostname: str,
+    own_files: dict[str, str],
 ) -> Document:
     host_config = record.host_config
     if host_config.privileged:
@@ -188,7 +197,7 @@ def _config(
         devices=tuple(nodes),
         device_rules=tuple(rules),
         blocks={path: devices.block_device(path) for path in ociresources.block_paths(host_config)},
-        namespaces={kind: joining.path(peer, kind) for kind, peer in peers.items()},
+        namespaces=namespaces,
         console_size=_console_size(record),
     )
     return ociconfig.build(record.config, host_config, record.points, around)

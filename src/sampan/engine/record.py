@@ -11,11 +11,14 @@ from typing import Any
 import msgspec
 
 from sampan.engine.mountpoints import MountPoint
-from sampan.engine.schema import ContainerConfig, HostConfig
+from sampan.engine.schema import ContainerConfig, EndpointSettings, HostConfig
 from sampan.engine.states import State
 from sampan.wire import gotime
 
 NEVER = gotime.ZERO
+
+Endpoints = dict[str, dict[str, Any]]
+"""Network → a container's place there, in the form of `sampan.networks.endpoint`."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +33,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     host_config: HostConfig
     points: tuple[MountPoint, ...] = ()
     driver: str = ""
+    endpoints: dict[str, EndpointSettings] | None = None
+    """Network → what the container wants there; None: the one of its network mode, and nothing special."""
 
     @property
     def short_id(self) -> str:
@@ -70,8 +75,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     oom_killed: bool = False
     started_at: int = NEVER
     finished_at: int = NEVER
-    endpoint: dict[str, Any] | None = None
-    """What the network has given it, in the network's own form; None unless it runs."""
+    endpoints: Endpoints = {}
+    """Network → what it has given it, in the network's own form; empty unless it runs."""
     hostname: str = ""
     """The name that it was last started with."""
     restart_count: int = 0

@@ -71,9 +71,8 @@ async def recover(services: Services, lifecycle: Lifecycle) -> None:
     for container in started:
         if container not in alive:
             await container.actor.run(functools.partial(_end, services, lifecycle, container))
-    endpoints = [container.status.endpoint for container in alive]
-    present = [endpoint for endpoint in endpoints if endpoint is not None]
-    for complaint in await services.threads.run(services.network.restore, present):
+    running = [(container.record, container.status) for container in alive]
+    for complaint in await services.threads.run(services.network.restore, running):
         _log.warning("%s", complaint)
     await _remove_ended(containers, lifecycle)
     await services.threads.run(_clean, services, {container.id for container in alive})
@@ -168,7 +167,7 @@ async def _end(services: Services, lifecycle: Lifecycle, container: Container) -
     container.released.set()
     if exited is None:
         # The start never came about.
-        container.status = msgspec.structs.replace(container.status, endpoint=None, pid=0)
+        container.status = msgspec.structs.replace(container.status, endpoints={}, pid=0)
         await services.threads.run(services.database.save_status, container.id, container.status)
         await services.threads.run(preparation.remove_bundle, bundle)
         return

@@ -6,7 +6,7 @@ anyway, is no reason to refuse.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from sampan import errors
 from sampan.engine.schema import ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig
@@ -33,17 +33,17 @@ _HOST_OPTIONS: dict[str, tuple[Callable[[HostConfig], object], str]] = {
 }
 
 _CONFIG_OPTIONS: dict[str, tuple[Callable[[ContainerConfig], object], str]] = {
-    "--mac-address": (lambda config: config.mac_address, "MAC addresses of one's own choice"),
     "NetworkDisabled": (lambda config: config.network_disabled, "disabled networks"),
 }
 
 _ENDPOINT_OPTIONS: dict[str, tuple[Callable[[EndpointSettings], object], str]] = {
-    "--ip": (lambda endpoint: endpoint.ipam_config, "addresses of one's own choice"),
-    "--link": (lambda endpoint: endpoint.links, "links"),
-    "--network-alias": (lambda endpoint: endpoint.aliases, "aliases"),
-    "--mac-address": (lambda endpoint: endpoint.mac_address, "MAC addresses of one's own choice"),
-    "driver-opt": (lambda endpoint: endpoint.driver_opts, "driver options of an endpoint"),
-    "gw-priority": (lambda endpoint: endpoint.gw_priority, "priorities of gateways"),
+    "--ip6": (lambda one: one.ipam_config and one.ipam_config.ipv6_address, "IPv6 addresses"),
+    "--link-local-ip": (
+        lambda one: one.ipam_config and one.ipam_config.link_local_ips,
+        "link-local addresses",
+    ),
+    "--link": (lambda one: one.links, "links"),
+    "--driver-opt": (lambda one: one.driver_opts, "driver options of an endpoint"),
 }
 
 
@@ -60,7 +60,7 @@ def check(config: ContainerConfig, host_config: HostConfig, networking: Networki
         if is_asked(config):
             raise _unsupported(description, option)
     _check_log(host_config)
-    _check_network(host_config, networking)
+    _check_network(networking)
 
 
 def _check_log(host_config: HostConfig) -> None:
@@ -79,23 +79,14 @@ def _check_log(host_config: HostConfig) -> None:
             raise errors.InvalidArgument(f"unknown log opt '{name}' for json-file log driver")
 
 
-def _check_network(host_config: HostConfig, networking: NetworkingConfig | None) -> None:
-    mode = host_config.network_mode
-    endpoints = (networking.endpoints_config if networking is not None else None) or {}
-    for name, endpoint in endpoints.items():
-        if not _is_same_network(name, mode):
-            raise errors.Unsupported(f"further networks are not supported yet (--network {name})")
-        for option, what in _set_options(endpoint):
-            raise _unsupported(what, f"--network {option}" if not option.startswith("-") else option)
+def _check_network(networking: NetworkingConfig | None) -> None:
+    for endpoint in ((networking.endpoints_config if networking is not None else None) or {}).values():
+        if endpoint is not None:
+            check_endpoint(endpoint)
 
 
-def _is_same_network(name: str, mode: str) -> bool:
-    default = ("", "default", "bridge")
-    return name == mode or (name in default and mode in default)
-
-
-def _set_options(endpoint: EndpointSettings | None) -> Iterator[tuple[str, str]]:
-    if endpoint is not None:
-        for option, (is_set, what) in _ENDPOINT_OPTIONS.items():
-            if is_set(endpoint):
-                yield option, what
+def check_endpoint(endpoint: EndpointSettings) -> None:
+    """Raise Unsupported for what a container cannot ask for on a network yet."""
+    for option, (is_set, what) in _ENDPOINT_OPTIONS.items():
+        if is_set(endpoint):
+            raise _unsupported(what, option)

@@ -54,7 +54,7 @@ def of_stopped(services: Services, record: Record) -> View:
         held.callback(volumes.release, services, record)
         root = services.images.mount(record.id)
         held.callback(os.close, root)
-        namespace = joining.in_mount_namespace(None, lambda: _build(services, record, root))
+        namespace = joining.in_own_mounts(lambda: _build(services, record, root))
         held.callback(os.close, namespace)
         return View(root, held.pop_all())
 

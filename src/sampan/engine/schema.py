@@ -253,6 +253,49 @@ class NetworkingConfig(Body, frozen=True):
     endpoints_config: dict[str, EndpointSettings | None] | None = None
 
 
+class IPAMConfig(Body, omit_defaults=True, frozen=True):
+    subnet: Text = ""
+    ip_range: Text = msgspec.field(default="", name="IPRange")
+    gateway: Text = ""
+    auxiliary_addresses: StringMap = None
+
+
+class IPAM(Body, frozen=True):
+    driver: Text = ""
+    options: StringMap = None
+    config: list[IPAMConfig] | None = None
+
+
+class ConfigReference(Body, frozen=True):
+    network: Text = ""
+
+
+class NetworkCreate(Body, frozen=True):
+    name: Text = ""
+    driver: Text = ""
+    scope: Text = ""
+    internal: Flag = False
+    attachable: Flag = False
+    ingress: Flag = False
+    config_only: Flag = False
+    config_from: ConfigReference | None = None
+    ipam: IPAM | None = msgspec.field(default=None, name="IPAM")
+    enable_ipv4: bool | None = msgspec.field(default=None, name="EnableIPv4")
+    enable_ipv6: bool | None = msgspec.field(default=None, name="EnableIPv6")
+    options: StringMap = None
+    labels: StringMap = None
+
+
+class NetworkConnect(Body, frozen=True):
+    container: Text = ""
+    endpoint_config: EndpointSettings | None = None
+
+
+class NetworkDisconnect(Body, frozen=True):
+    container: Text = ""
+    force: Flag = False
+
+
 class HealthConfig(Body, omit_defaults=True, frozen=True):
     test: Strings = None
     interval: Number = 0

@@ -45,6 +45,7 @@ IFLA_LINKINFO, IFLA_NET_NS_PID, IFLA_NET_NS_FD = 18, 19, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 4, 5
 IFLA_BRPORT_MODE = 4
+IFLA_BRPORT_ISOLATED = 33
 VETH_INFO_PEER = 1
 
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 3, 4, 8
@@ -200,6 +201,15 @@ class RouteSocket:
         info = nested(IFLA_LINKINFO, text(IFLA_INFO_SLAVE_KIND, "bridge"), port)
         body = _link_body(text(IFLA_IFNAME, name), info)
         self._netlink.change(RTM_NEWLINK, body, operation="set hairpin mode", path=name)
+
+    def set_isolated(self, name: str) -> None:
+        """Let a port of a bridge exchange frames only with those that are not isolated, such as the bridge
+        itself.
+        """
+        port = nested(IFLA_INFO_SLAVE_DATA, attribute(IFLA_BRPORT_ISOLATED, b"\1"))
+        info = nested(IFLA_LINKINFO, text(IFLA_INFO_SLAVE_KIND, "bridge"), port)
+        body = _link_body(text(IFLA_IFNAME, name), info)
+        self._netlink.change(RTM_NEWLINK, body, operation="isolate bridge port", path=name)
 
     def pin_mac(self, name: str, mac: str) -> None:
         """Tell the bridge that a MAC address is behind this port of it, and that no other port can take it

@@ -6,7 +6,8 @@ locked; the network that owns the pool does that.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Interface
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from sampan import errors
 
@@ -14,21 +15,35 @@ from sampan import errors
 class AddressPool:
     """The addresses of a bridge's subnet, without the network's, the broadcast and the bridge's own."""
 
-    def __init__(self, bridge: IPv4Interface, owner: str) -> None:
-        """`owner` stands in the error when no address is left: "bridge (3f4a…)"."""
+    def __init__(
+        self,
+        bridge: IPv4Interface,
+        owner: str,
+        *,
+        ip_range: IPv4Network | None = None,
+        reserved: Iterable[IPv4Address] = (),
+    ) -> None:
+        """`owner` stands in the error when no address is left: "bridge (3f4a…)". `ip_range`: the part of the
+        subnet that `allocate` gives out; `reserved`: addresses that nobody gets.
+        """
         network = bridge.network
         self._first = int(network.network_address) + 1
         self._end = int(network.broadcast_address)
         self._bridge = int(bridge.ip)
         self._owner = owner
-        self._taken = {self._bridge}
-        self._hint = self._first  # No address below it is free.
+        self._reserved = {self._bridge, *map(int, reserved)}
+        self._taken = set(self._reserved)
+        self._lowest, self._above = self._first, self._end
+        if ip_range is not None:
+            self._lowest = max(self._first, int(ip_range.network_address))
+            self._above = min(self._end, int(ip_range.broadcast_address) + 1)
+        self._hint = self._lowest  # No address below it is free.
 
     def allocate(self) -> IPv4Address:
         candidate = self._hint
         while candidate in self._taken:
             candidate += 1
-        if candidate >= self._end:
+        if candidate >= self._above:
             raise errors.SampanError(
                 f"no available IPv4 addresses on this network's address pools: {self._owner}"
             )
@@ -46,9 +61,10 @@ class AddressPool:
 
     def release(self, address: IPv4Address) -> None:
         number = int(address)
-        if number != self._bridge and number in self._taken:
+        if number not in self._reserved and number in self._taken:
             self._taken.discard(number)
-            self._hint = min(self._hint, number)
+            if number >= self._lowest:
+                self._hint = min(self._hint, number)
 
 
 def mac_of(address: IPv4Address) -> str:

@@ -1,8 +1,8 @@
-"""The default bridge: endpoints in, a working network out.
+"""A bridge network: endpoints in, a working network out.
 
-Owns the bridge device, its subnet, its nft table, the reserved ports of the host and the files that a
-container gets about them. All state is in memory and in the kernel; the caller stores the endpoints and
-hands them back after a restart. Knows no container but by its id. Methods may be called from any thread.
+Owns the bridge device, its subnet and its nft table. All state is in memory and in the kernel; the caller
+stores the endpoints and hands them back after a restart. Knows no container but by its id. Methods may be
+called from any thread.
 
 The life of an endpoint:
 
@@ -21,9 +21,8 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Interface
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 from sampan import errors
@@ -31,18 +30,14 @@ from sampan.linux import conntrack, nftables
 from sampan.linux.conntrack import Connection
 from sampan.linux.nfnetlink import NftablesSocket
 from sampan.linux.rtnetlink import RouteSocket
-from sampan.networks import devices, document, files, forwarding, rules
+from sampan.networks import devices, files, forwarding, rules
 from sampan.networks.addresses import AddressPool, mac_of
 from sampan.networks.endpoint import Endpoint
-from sampan.networks.guard import RuleGuard
-from sampan.networks.hostports import HostPorts
+from sampan.networks.outlets import Outlets
 from sampan.networks.ports import PortBinding, PublishedPort
-from sampan.networks.relay import Relay
-from sampan.records import dataclass
+from sampan.records import dataclass, replace
 
 _log = logging.getLogger(__name__)
-
-CONTAINER_INTERFACE = "eth0"
 
 # It becomes a file name in /proc/sys, a word for iptables and a part of the nft table's name (IFNAMSIZ is
 # 16).
@@ -57,26 +52,59 @@ class BridgeConfig:
     name: str = "sampan0"
     bip: str = ""
     mtu: int = 1500
+    id: str = ""
+    """Of the network; the default bridge has one of its own."""
+    title: str = "bridge"
+    """What the network is called."""
+    ip_range: IPv4Network | None = None
+    reserved: tuple[IPv4Address, ...] = ()
+    policy: rules.Policy = rules.Policy()
+    host_binding: str = ""
+    """Where ports are published whose binding names no address; empty: everywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a container asks for on a network, beyond a place. `names` are what others call it there."""
+
+    address: IPv4Address | None = None
+    mac: str = ""
+    interface: str = "eth0"
+    names: tuple[str, ...] = ()
+
+
+_NO_WISH = Wish()
 
 
 class BridgeNetwork:
-    """The network "bridge". Two of them with different device names do not know of each other."""
+    """A network. Those of one engine share their outlets; two engines do not know of each other."""
 
-    def __init__(self, config: BridgeConfig) -> None:
+    def __init__(self, config: BridgeConfig, outlets: Outlets | None = None) -> None:
         if not _NAME.match(config.name):
             raise errors.InvalidArgument(f"invalid bridge name: {config.name!r}")
         self.config = config
-        self.id = hashlib.sha256(f"bridge {config.name}".encode()).hexdigest()
-        self._lock = threading.Lock()  # over what is in memory; held for moments
+        self.id = config.id or hashlib.sha256(f"bridge {config.name}".encode()).hexdigest()
+        self._outlets = outlets or Outlets()
+        self._lock = self._outlets.lock
         self._rules_lock = threading.RLock()  # over the table, so that a rewrite misses no publication
         self._address: IPv4Interface | None = None
         self._pool: AddressPool | None = None
-        self._ports = HostPorts()
-        self._relay = Relay()
-        self._guard: RuleGuard | None = None
+        self._ports = self._outlets.ports
+        self._relay = self._outlets.relay
         self._nft: NftablesSocket | None = None
         self._endpoints: dict[str, Endpoint] = {}  # allocated
         self._published: dict[str, Endpoint] = {}  # and reachable
+
+    @property
+    def address(self) -> IPv4Interface:
+        """The bridge's. Raises Unavailable before `setup`."""
+        return self._ready()[0]
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Those that are in use."""
+        with self._lock:
+            return list(self._endpoints.values())
 
     # The network
 
@@ -89,7 +117,12 @@ class BridgeNetwork:
         except OSError as error:
             raise errors.SampanError(f"cannot set up bridge {self.config.name}: {error}") from error
         self._address = address
-        self._pool = AddressPool(address, f"bridge ({self.id})")
+        self._pool = AddressPool(
+            address,
+            f"{self.config.title} ({self.id})",
+            ip_range=self.config.ip_range,
+            reserved=self.config.reserved,
+        )
 
     def restore(self, endpoints: Iterable[Endpoint] = ()) -> list[str]:
         """Take back the endpoints of running containers, and (re)write the rules in one transaction, so
@@ -101,8 +134,7 @@ class BridgeNetwork:
             self._serve_ipv6(endpoint)
         self._write_rules()
         complaints += self._open_ways()
-        if self._guard is None:
-            self._guard = RuleGuard(rules.FAMILY, rules.table_name(self.config.name), self.reassert)
+        self._outlets.join(self)
         return complaints
 
     def reassert(self) -> None:
@@ -118,16 +150,11 @@ class BridgeNetwork:
     def close(self) -> None:
         """Let go of sockets and threads. Containers stay connected and published (on IPv4), as the kernel
         does it."""
-        if self._guard is not None:
-            self._guard.close()
-            self._guard = None
-        self._relay.close()
+        self._outlets.leave(self)
         with self._rules_lock:
             if self._nft is not None:
                 self._nft.close()
                 self._nft = None
-        with self._lock:
-            self._ports.close()
 
     def teardown(self) -> None:
         """Remove everything from the kernel: rules, bridge. Can run twice."""
@@ -138,7 +165,14 @@ class BridgeNetwork:
 
     # Endpoints
 
-    def allocate(self, container_id: str, ports: Sequence[PortBinding] = (), name: str = "") -> Endpoint:
+    def allocate(
+        self,
+        container_id: str,
+        ports: Sequence[PortBinding] = (),
+        name: str = "",
+        *,
+        wish: Wish = _NO_WISH,
+    ) -> Endpoint:
         """An address, and the ports of the host. `name` is the container's, for Docker's words when a port
         is in use.
 
@@ -147,7 +181,7 @@ class BridgeNetwork:
         endpoint_id = os.urandom(32).hex()
         with self._lock:
             bridge, pool = self._ready()
-            address = pool.allocate()
+            address = self._choose(bridge, pool, wish.address)
             try:
                 published = self._reserve(ports)
             except errors.SampanError as error:
@@ -163,8 +197,11 @@ class BridgeNetwork:
                 address=address,
                 prefix_length=bridge.network.prefixlen,
                 gateway=bridge.ip,
-                mac=mac_of(address),
+                mac=wish.mac or mac_of(address),
                 ports=published,
+                network=self.id,
+                interface=wish.interface,
+                names=wish.names,
             )
             self._endpoints[endpoint.id] = endpoint
         return endpoint
@@ -214,24 +251,18 @@ class BridgeNetwork:
             "mode": "bridge",
             "host_interface": endpoint.host_interface,
             "bridge": self.config.name,
-            "container_interface": CONTAINER_INTERFACE,
+            "container_interface": endpoint.interface,
             "mac": endpoint.mac,
             "mtu": self.config.mtu,
             "addresses": [f"{endpoint.address}/{endpoint.prefix_length}"],
-            "gateways": [str(endpoint.gateway)],
+            "gateways": [] if self.config.policy.internal else [str(endpoint.gateway)],
+            "isolated": not self.config.policy.icc,
             "hairpin": devices.bridged_packets_are_routed(),
         }
         if os.path.isdir("/proc/sys/net/ipv6"):
             # A network without IPv6 must not have it by link-local addresses either (CVE-2024-32473).
-            plan["sysctls"] = {f"net.ipv6.conf.{CONTAINER_INTERFACE}.disable_ipv6": "1"}
+            plan["sysctls"] = {f"net.ipv6.conf.{endpoint.interface}.disable_ipv6": "1"}
         return plan
-
-    def inspect(self, names: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
-        """The network as the API shows it, but for `Created`; `names` are those of the containers, by id."""
-        with self._lock:
-            bridge, _pool = self._ready()
-            endpoints = list(self._endpoints.values())
-        return document.network(self.id, self.config.name, self.config.mtu, bridge, endpoints, names)
 
     # Within
 
@@ -240,11 +271,24 @@ class BridgeNetwork:
             raise errors.Unavailable(f"the bridge {self.config.name} is not set up")
         return self._address, self._pool
 
+    def _choose(self, bridge: IPv4Interface, pool: AddressPool, wanted: IPv4Address | None) -> IPv4Address:
+        if wanted is None:
+            return pool.allocate()
+        if wanted not in bridge.network:
+            raise errors.InvalidArgument(
+                f"invalid address {wanted}: It does not belong to any of this network's subnets"
+            )
+        if not pool.claim(wanted):
+            raise errors.PermissionDenied("Address already in use")
+        return wanted
+
     def _reserve(self, wishes: Sequence[PortBinding]) -> tuple[PublishedPort, ...]:
         """All of the ports, or none."""
         reserved: list[PublishedPort] = []
         try:
             for wish in wishes:
+                if self.config.host_binding and not wish.host_ip:
+                    wish = replace(wish, host_ip=self.config.host_binding)
                 reserved += [reservation.port for reservation in self._ports.reserve(wish)]
         except errors.SampanError:
             for port in reserved:
@@ -273,7 +317,8 @@ class BridgeNetwork:
     def _write_rules(self) -> None:
         bridge, _pool = self._ready()
         with self._rules_lock:
-            nftables.apply(rules.table(self.config.name, bridge.network, list(self._published.values())))
+            published = list(self._published.values())
+            nftables.apply(rules.table(self.config.name, bridge.network, published, self.config.policy))
 
     def _open_ways(self) -> list[str]:
         """Forwarding, and acceptance by other firewalls. Not worth failing for: local containers work

@@ -97,7 +97,7 @@ def _replace_addresses(
     overlap = subnets.first_overlap(wanted.network, subnets.taken_networks(route, besides=link.index))
     if overlap is not None:
         raise errors.InvalidArgument(
-            f"bip {wanted} overlaps the network {overlap}, which this host reaches already"
+            f"{wanted.network} overlaps the network {overlap}, which this host reaches already"
         )
     for address in current:
         if address != wanted:

@@ -25,6 +25,12 @@ class Endpoint:
     gateway: IPv4Address
     mac: str
     ports: tuple[PublishedPort, ...] = ()
+    network: str = ""
+    """Id of the network; "" in documents from before there were several."""
+    interface: str = "eth0"
+    """The device in the container."""
+    names: tuple[str, ...] = ()
+    """What the container is called on this network, for the resolver; the first one is its own."""
 
     def to_document(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -39,6 +45,9 @@ class Endpoint:
             "ports": [
                 [port.container_port, port.protocol, port.host_ip, port.host_port] for port in self.ports
             ],
+            "network": self.network,
+            "interface": self.interface,
+            "names": list(self.names),
         }
 
     @classmethod
@@ -53,4 +62,7 @@ class Endpoint:
             gateway=IPv4Address(document["gateway"]),
             mac=document["mac"],
             ports=tuple(PublishedPort(*port) for port in document["ports"]),
+            network=document.get("network", ""),
+            interface=document.get("interface", "eth0"),
+            names=tuple(document.get("names", ())),
         )

@@ -40,17 +40,20 @@ class Resolution:
 
 
 def hosts(
-    hostname: str, domainname: str = "", address: str = "", extra: Sequence[str] = (), gateway: str = ""
+    hostname: str,
+    domainname: str = "",
+    addresses: Sequence[str] = (),
+    extra: Sequence[str] = (),
+    gateway: str = "",
 ) -> str:
-    """/etc/hosts of a container with its own network. No `address`: no line of its own, as with --network
-    none.
+    """/etc/hosts of a container with its own network, with a line for each of its addresses: with --network
+    none there is none.
 
     `extra` are --add-host's "name:address" in order; the address "host-gateway" is the bridge's, `gateway`.
     """
     lines = [_HOSTS]
     lines += [f"{where}\t{name}\n" for name, where in (parse_extra_host(text, gateway) for text in extra)]
-    if address:
-        lines.append(f"{address}\t{_names(hostname, domainname)}\n")
+    lines += [f"{address}\t{_names(hostname, domainname)}\n" for address in addresses]
     return "".join(lines)
 
 
@@ -117,6 +120,20 @@ def resolv_conf(host: str, wanted: Resolution = Resolution(), *, ipv6: bool = Fa
     lines += [f"nameserver {server}" for server in servers]
     if options:
         lines.append("options " + " ".join(options))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def own_resolv_conf(host: str, wanted: Resolution, resolver: str) -> str:
+    """/etc/resolv.conf for a container that asks a resolver of our own: search and options as on the host."""
+    found = list(_directives(host))
+    search = [domain for domain in wanted.search or _last(found, ("search", "domain")) if domain != "."]
+    options = list(wanted.options or [word for words in found if words[0] == "options" for word in words[1:]])
+    lines = [f"search {' '.join(search)}"] if search else []
+    lines.append(f"nameserver {resolver}")
+    # A name without dots may be a container's: it is asked for as it is first.
+    if not any(option.startswith("ndots:") for option in options):
+        options.append("ndots:0")
+    lines.append("options " + " ".join(options))
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -27,9 +27,10 @@ _PATIENCE = 0.3
 class RuleGuard:
     """Calls `look` from its thread after each change that may have touched a table of ours, or forwarding."""
 
-    def __init__(self, family: int, table: str, look: Callable[[], None]) -> None:
+    def __init__(self, family: int, is_ours: Callable[[str], bool], look: Callable[[], None]) -> None:
+        """`is_ours` tells by a table's name."""
         self._family = family
-        self._table = table
+        self._is_ours = is_ours
         self._look = look
         self._monitor = NftablesMonitor()
         self._stop = os.eventfd(0, os.EFD_CLOEXEC)
@@ -64,7 +65,7 @@ class RuleGuard:
     def _concerned(self, changes: Iterable[Change]) -> bool:
         return any(
             change.removed
-            if (change.family, change.table) == (self._family, self._table)
+            if change.family == self._family and self._is_ours(change.table)
             else (change.family, change.table) == (NFPROTO_IPV4, "filter")
             and forwarding.concerns(change.chain)
             for change in changes
@@ -75,4 +76,4 @@ class RuleGuard:
             self._look()
         except Exception:
             # The guard has to stand even when one repair failed; the next change is another chance.
-            _log.exception("cannot restore the rules of %s", self._table)
+            _log.exception("cannot restore the rules of networks")

@@ -9,16 +9,13 @@ nobody uses IPv6; while the daemon is down, published IPv6 ports are closed.
 from __future__ import annotations
 
 import errno
-import logging
-import os
 import selectors
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 
-_log = logging.getLogger(__name__)
+from sampan.networks.loop import SocketLoop
 
 Target = tuple[str, int]  # IPv4 address and port
 _Client = tuple[str, int, int, int]  # IPv6 address, port, flow label, scope
@@ -38,7 +35,7 @@ class Relay:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: _Loop | None = None
+        self._loop: SocketLoop | None = None
         self._doors: dict[socket.socket, _TcpDoor | _UdpDoor] = {}
 
     def serve(self, listener: socket.socket, target: Target) -> None:
@@ -46,7 +43,7 @@ class Relay:
         caller's, who stops the service before closing it."""
         with self._lock:
             if self._loop is None:
-                self._loop = _Loop()
+                self._loop = SocketLoop("ipv6-relay")
             listener.setblocking(False)
             kind = _UdpDoor if listener.type == socket.SOCK_DGRAM else _TcpDoor
             door = self._doors[listener] = kind(self._loop, listener, target)
@@ -71,73 +68,10 @@ class Relay:
             self._loop = None
 
 
-class _Loop:
-    """The thread: waits for sockets and calls whom they belong to."""
-
-    def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._calls: deque[tuple[Callable[[], None], threading.Event]] = deque()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._selector.register(self._wake, _READ, self._do_calls)
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="ipv6-relay", daemon=True)
-        self._thread.start()
-
-    def call(self, what: Callable[[], None]) -> None:
-        """Have the thread do something; returns when it is done."""
-        done = threading.Event()
-        self._calls.append((what, done))
-        os.eventfd_write(self._wake, 1)
-        done.wait()
-
-    def close(self) -> None:
-        self.call(self._stop)
-        self._thread.join()
-        self._selector.close()
-        os.close(self._wake)
-
-    def watch(self, what: socket.socket, events: int, ready: Callable[[int], None]) -> None:
-        """Call `ready` with the events that hold, of the given ones; no events: forget the socket."""
-        known = what.fileno() in self._selector.get_map()
-        if not events:
-            if known:
-                self._selector.unregister(what)
-        elif known:
-            self._selector.modify(what, events, ready)
-        else:
-            self._selector.register(what, events, ready)
-
-    def _run(self) -> None:
-        while not self._stopping:
-            for key, events in self._selector.select():
-                # An earlier one of the same round may have closed it.
-                if self._selector.get_map().get(key.fd) is key:
-                    self._call_ready(key.data, events)
-
-    def _call_ready(self, ready: Callable[[int], None], events: int) -> None:
-        try:
-            ready(events)
-        except Exception:
-            # One connection's trouble must not end the service of all others.
-            _log.exception("IPv6 relay")
-
-    def _do_calls(self, _events: int) -> None:
-        os.eventfd_read(self._wake)
-        while self._calls:
-            what, done = self._calls.popleft()
-            try:
-                what()
-            finally:
-                done.set()
-
-    def _stop(self) -> None:
-        self._stopping = True
-
-
 class _TcpDoor:
     """A listening socket and the connections that came in by it."""
 
-    def __init__(self, loop: _Loop, listener: socket.socket, target: Target) -> None:
+    def __init__(self, loop: SocketLoop, listener: socket.socket, target: Target) -> None:
         self._loop = loop
         self._listener = listener
         self._target = target
@@ -170,7 +104,7 @@ class _Tunnel:
     kept."""
 
     def __init__(
-        self, loop: _Loop, client: socket.socket, target: Target, ended: Callable[[_Tunnel], None]
+        self, loop: SocketLoop, client: socket.socket, target: Target, ended: Callable[[_Tunnel], None]
     ) -> None:
         self._loop = loop
         self._target = target
@@ -257,7 +191,7 @@ class _Direction:
 class _UdpDoor:
     """A datagram socket, and for each client a socket of its own towards the container."""
 
-    def __init__(self, loop: _Loop, listener: socket.socket, target: Target) -> None:
+    def __init__(self, loop: SocketLoop, listener: socket.socket, target: Target) -> None:
         self._loop = loop
         self._listener = listener
         self._target = target
@@ -304,7 +238,7 @@ class _Session:
     """One UDP client's way to the container and back."""
 
     def __init__(
-        self, loop: _Loop, listener: socket.socket, client: _Client, asked: bytes, target: Target
+        self, loop: SocketLoop, listener: socket.socket, client: _Client, asked: bytes, target: Target
     ) -> None:
         self._loop = loop
         self._listener = listener

@@ -24,6 +24,7 @@ from ipaddress import IPv4Address, IPv4Network
 from sampan.linux.nfnetlink import NFPROTO_INET, Element
 from sampan.networks.endpoint import Endpoint
 from sampan.networks.ports import PublishedPort
+from sampan.records import dataclass
 
 FAMILY = NFPROTO_INET
 
@@ -73,17 +74,17 @@ table inet {table} {{
     }}
     chain forward {{
         type filter hook forward priority filter; policy accept;
-        oifname "{bridge}" jump to-containers
+        oifname "{bridge}" jump to-containers{confinement}
     }}
     chain to-containers {{
         ct state established,related accept
-        iifname "{bridge}" accept
-        ct status dnat accept
+        {neighbours}
+        {outside}
         drop
     }}
     chain postrouting {{
         type nat hook postrouting priority srcnat; policy accept;
-        oifname != "{bridge}" ip saddr {subnet} masquerade
+        {masquerade}
         oifname "{bridge}" ct status dnat ip saddr {{ 127.0.0.0/8, {subnet} }} masquerade
     }}
 }}
@@ -94,9 +95,24 @@ def table_name(bridge: str) -> str:
     return f"sampan-{bridge}"
 
 
-def table(bridge: str, subnet: IPv4Network, endpoints: Iterable[Endpoint]) -> str:
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Who may talk to whom, besides Docker's defaults."""
+
+    internal: bool = False
+    """Nothing goes out, and nothing but the host comes in."""
+    icc: bool = True
+    """Containers of the bridge may talk to each other; else by published ports alone."""
+    masquerade: bool = True
+
+
+_DOCKERS = Policy()
+
+
+def table(bridge: str, subnet: IPv4Network, endpoints: Iterable[Endpoint], policy: Policy = _DOCKERS) -> str:
     """The transaction that makes the bridge's table, or replaces it, with the ports of these endpoints
     published."""
+    away = f'oifname != "{bridge}"'
     anywhere: list[str] = []
     at_address: list[str] = []
     for endpoint in endpoints:
@@ -114,6 +130,12 @@ def table(bridge: str, subnet: IPv4Network, endpoints: Iterable[Endpoint]) -> st
         anywhere_elements=_elements(anywhere),
         at_address=_AT_ADDRESS,
         at_address_elements=_elements(at_address),
+        confinement=f'\n        iifname "{bridge}" {away} drop' if policy.internal else "",
+        neighbours=f'iifname "{bridge}" accept' if policy.icc else "",
+        outside="" if policy.internal else "ct status dnat accept",
+        masquerade=(
+            f"{away} ip saddr {subnet} masquerade" if policy.masquerade and not policy.internal else ""
+        ),
     )
 
 

@@ -36,6 +36,7 @@ class NetworkPlan:
     addresses: tuple[str, ...] = ()  # with prefix length
     gateways: tuple[str, ...] = ()  # one default route each
     hairpin: bool = False  # the bridge may send the container's own packets back to it
+    isolated: bool = False  # it reaches the bridge, but no other port of it
     sysctls: Mapping[str, str] | None = None  # of the namespace, "net.ipv6.conf.eth0.disable_ipv6"
 
     @classmethod
@@ -57,11 +58,14 @@ class NetworkPlan:
             addresses=tuple(taken.list_of("addresses", str)),
             gateways=tuple(taken.list_of("gateways", str)),
             hairpin=taken.flag("hairpin"),
+            isolated=taken.flag("isolated"),
             sysctls=taken.optional("sysctls", dict),
         )
 
-    def create(self, pid: int) -> None:
-        """In the host's namespace: make the veth, its peer born in the namespace of process `pid`."""
+    def create(self, pid: int | None = None, namespace: int | None = None) -> None:
+        """In the host's namespace: make the veth, its peer born in the namespace of process `pid`, or in the
+        one of a descriptor.
+        """
         if self.mode != BRIDGE:
             return
         with RouteSocket() as route:
@@ -69,6 +73,7 @@ class NetworkPlan:
                 self.host_interface,
                 peer_name=self.container_interface,
                 peer_netns_pid=pid,
+                peer_netns_fd=namespace,
                 master=self.bridge,
                 mtu=self.mtu,
                 peer_mac=self.mac,
@@ -77,6 +82,8 @@ class NetworkPlan:
                 # The address may have been another container's a moment ago, whose namespace is still being
                 # taken down and would answer: frames have to come here from now on.
                 route.pin_mac(self.host_interface, self.mac)
+            if self.isolated:
+                route.set_isolated(self.host_interface)
             if self.hairpin:
                 route.set_hairpin(self.host_interface)
 

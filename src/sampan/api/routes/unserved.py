@@ -19,9 +19,6 @@ _FEATURES = {
     "build images": "POST /build, POST /build/cancel, POST /session, POST /grpc",
     "log in to registries": "POST /auth",
     "ask registries about images": "GET /distribution/{name}/json",
-    "create and connect networks": (
-        "POST /networks/create, POST /networks/{name}/connect, POST /networks/{name}/disconnect"
-    ),
     "update volumes of a cluster": "PUT /volumes/{name}",
     "run plugins": (
         "GET /plugins/privileges, POST /plugins/pull, DELETE /plugins/{name}, "
