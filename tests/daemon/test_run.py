@@ -15,7 +15,8 @@ def test_defaults_are_the_engines_own() -> None:
 def test_every_setting_can_be_configured() -> None:
     line = (
         "--data-root /d --exec-root /e -b b0 --bip 10.1.0.1/24 --mtu 1400 --cgroup-parent p --dns 1.1.1.1 "
-        "--dns-opt ndots:1 --dns-search x.y --log-opt max-size=1m --label a=b -D --init-path /tini"
+        "--dns-opt ndots:1 --dns-search x.y --log-opt max-size=1m --label a=b -D --init-path /tini "
+        "--insecure-registry r:5000"
     )
     told = settings(config.load(flags.parse(line.split())))
     unchanged = [

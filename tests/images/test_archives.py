@@ -252,7 +252,7 @@ def test_oci_layouts(store: ImageStore, compress: Callable[[bytes], bytes]) -> N
 
 
 def test_an_oci_layout_for_several_machines(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sampan.images.store._architecture", lambda: "arm64")
+    monkeypatch.setattr("sampan.images.configuration.architecture", lambda: "arm64")
     layout = Layout()
     amd = layout.image(BASE, platform={"os": "linux", "architecture": "amd64"})
     arm = layout.image(TOP, platform={"os": "linux", "architecture": "arm64", "variant": "v8"})

@@ -124,29 +124,39 @@ class Engine:
 
     # Requests.
 
-    def _exchange(self, method: str, target: str, body: bytes | None) -> Response:
+    def _exchange(
+        self, method: str, target: str, body: bytes | None, extra: tuple[str, ...] = ()
+    ) -> Response:
         idle, self._idle = self._idle, None
         if idle is not None:
             try:
-                return idle.request(method, target, self.headers(body is not None), body)
+                return idle.request(method, target, self.headers(body is not None, extra), body)
             except (Closed, OSError) as error:
                 if method == "POST":  # it may have been done
                     raise error if isinstance(error, Closed) else connect_failure(self.host, error) from None
         connection = self.connect()
         try:
-            return connection.request(method, target, self.headers(body is not None), body)
+            return connection.request(method, target, self.headers(body is not None, extra), body)
         except OSError as error:
             raise connect_failure(self.host, error) from None
 
     def open(
-        self, method: str, path: str, parameters: Mapping[str, object] | None = None, body: object = None
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, object] | None = None,
+        body: object = None,
+        extra: tuple[str, ...] = (),
     ) -> Response:
-        """Send a request and return the answer with its body unread. An error answer is raised."""
+        """Send a request and return the answer with its body unread. An error answer is raised.
+
+        `extra` are header lines.
+        """
         data = None if body is None else encode(body)
         if data is None and method == "POST":
             data = b""
         while True:
-            response = self._exchange(method, self.target(path, parameters), data)
+            response = self._exchange(method, self.target(path, parameters), data, extra)
             if response.status < 400:
                 return response
             failure = self.failure(response)

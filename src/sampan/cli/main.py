@@ -30,10 +30,13 @@ COMMANDS = {
     "inspect": "inspect",
     "kill": "kill",
     "load": "load",
+    "login": "login",
+    "logout": "logout",
     "logs": "logs",
     "pause": "pause",
     "port": "port",
     "ps": "ps",
+    "pull": "pull",
     "rename": "rename",
     "restart": "restart",
     "rm": "rm",
@@ -89,6 +92,7 @@ GROUPS = {
         "load": "load",
         "ls": "images",
         "prune": "image_prune",
+        "pull": "pull",
         "remove": "rmi",
         "rm": "rmi",
         "save": "save",
@@ -126,12 +130,9 @@ NOT_YET = frozenset(
         "compose",
         "config",
         "context",
-        "login",
-        "logout",
         "manifest",
         "node",
         "plugin",
-        "pull",
         "push",
         "search",
         "secret",
@@ -142,7 +143,7 @@ NOT_YET = frozenset(
     ]
 )
 GROUPS_NOT_YET = {
-    "image": frozenset(["build", "pull", "push"]),
+    "image": frozenset(["build", "push"]),
     "system": frozenset(["dial-stdio", "prune"]),
     "volume": frozenset(["update"]),
 }

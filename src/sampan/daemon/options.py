@@ -7,6 +7,7 @@ so that it is refused by its name instead of being taken for a typing error, or 
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Callable
 
@@ -49,6 +50,16 @@ def _ip(text: str) -> None:
     raise errors.InvalidArgument(f"{text} is not an ip address")
 
 
+def _registry(text: str) -> None:
+    if "://" in text:
+        raise errors.InvalidArgument(f"insecure registry {text} should not contain '://'")
+    if "/" in text:
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise errors.InvalidArgument(f"insecure registry {text} is not valid: invalid CIDR") from None
+
+
 def _label(text: str) -> None:
     if "=" not in text:
         raise errors.InvalidArgument(f"bad attribute format: {text}")
@@ -75,6 +86,13 @@ TABLE = (
     Option("cgroup-parent", STRING, "Set parent cgroup for all containers", "sampan"),
     Option("data-root", STRING, "Root directory of persistent state", "/var/lib/sampan"),
     Option("debug", BOOL, "Enable debug mode", False, short="D"),
+    Option(
+        "insecure-registries",
+        LIST,
+        "Registry without a certificate that can be checked: a host, or a network",
+        flag="insecure-registry",
+        check=_registry,
+    ),
     Option("dns", LIST, "DNS server to use", check=_ip),
     Option("dns-opts", LIST, "DNS options to use", flag="dns-opt"),
     Option("dns-search", LIST, "DNS search domains to use"),
@@ -114,7 +132,7 @@ _DOCKERD_ONLY = """
     default-network-opts default-runtime default-shm-size default-stop-timeout default-ulimit
     default-ulimits deprecated-key-path exec-opt exec-opts experimental feature features firewall-backend
     fixed-cidr fixed-cidr-v6 host-gateway-ip host-gateway-ips http-proxy https-proxy icc init
-    insecure-registries insecure-registry ip ip-forward ip-forward-no-drop ip-masq ip6tables iptables ipv6
+    ip ip-forward ip-forward-no-drop ip-masq ip6tables iptables ipv6
     live-restore log-format max-concurrent-downloads max-concurrent-uploads max-download-attempts
     metrics-addr min-api-version network-control-plane-mtu network-diagnostic-port no-new-privileges
     no-proxy node-generic-resource node-generic-resources nri-opts oom-score-adjust proxies raw-logs

@@ -123,6 +123,7 @@ def settings(config: Config) -> Settings:
         bip=config.text("bip"),
         mtu=config.number("mtu"),
         cgroup_parent=config.text("cgroup-parent"),
+        insecure_registries=config.texts("insecure-registries"),
         dns=config.texts("dns"),
         dns_options=config.texts("dns-opts"),
         dns_search=config.texts("dns-search"),

@@ -77,7 +77,9 @@ class Engine:
             raise
         self.containers = Containers(services, lifecycle)
         self.archives = Archives(services, lifecycle, self.containers)
-        self.images = Images(services.images, self._threads, services.registry)
+        self.images = Images(
+            services.images, self._threads, services.registry, self.settings.insecure_registries
+        )
         self.networks = Networks(services, lifecycle)
         self.volumes = Volumes(services)
         self.system = System(services, self.containers, self.volumes)

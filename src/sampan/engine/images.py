@@ -14,8 +14,16 @@ from sampan import errors
 from sampan.engine.blocking import Steps, Threads
 from sampan.engine.events import Events
 from sampan.engine.registry import Registry
+from sampan.images.configuration import platform_of
 from sampan.images.layers import ByteSource
+from sampan.images.pulling import Puller, RemoteImage
 from sampan.images.store import ImageStore, InUse
+from sampan.records import dataclass, replace
+from sampan.registry.client import RegistryClient
+from sampan.registry.credentials import NOBODY, Credentials
+from sampan.registry.manifests import Platform
+from sampan.wire import digest as digests
+from sampan.wire import reference
 
 Document = dict[str, Any]
 Documents = list[Document]
@@ -30,10 +38,33 @@ def notify(events: Events, loop: asyncio.AbstractEventLoop, action: str, image: 
     loop.call_soon_threadsafe(events.publish, "image", action, image, attributes)
 
 
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """A pull that is going on, by its lines of progress."""
+
+    lines: Steps[Document]
+
+
+def _pull_all(store: ImageStore, found: Sequence[tuple[Puller, RemoteImage]]) -> Iterator[Document]:
+    for puller, image in found:
+        yield {"status": f"Pulling from {image.name.path}", "id": image.name.tag or image.name.digest}
+        yield from store.pull(image, puller)
+
+
+def parse_platform(text: str) -> Platform:
+    """`os[/architecture[/variant]]`; what is left out is this machine's."""
+    system, architecture, variant = platform_of(text)
+    return Platform(system, architecture, variant)
+
+
 class Images:
     """The API's tag Image."""
 
-    def __init__(self, store: ImageStore, threads: Threads, registry: Registry) -> None:
+    def __init__(
+        self, store: ImageStore, threads: Threads, registry: Registry, insecure: Sequence[str] = ()
+    ) -> None:
+        """`insecure`: registries without a certificate that can be checked."""
+        self._insecure = insecure
         self._store = store
         self._threads = threads
         self._registry = registry
@@ -62,8 +93,35 @@ class Images:
     async def prune(self, filters: Filters) -> Document:
         return await self._threads.run(self._store.prune, filters, self._in_use())
 
-    async def pull(self, name: str, tag: str = "") -> None:
-        raise errors.NotImplementedYet(f"sampan does not pull images yet ({name}{tag and ':'}{tag})")
+    async def pull(
+        self, name: str, tag: str = "", platform: str = "", credentials: Credentials = NOBODY
+    ) -> Pull:
+        """Ask a registry for an image; all that can be wrong with its name is raised now. An empty tag stands
+        for all tags.
+        """
+        wanted = reference.parse(name)
+        if tag:
+            digest = digests.is_digest(tag)
+            wanted = replace(wanted, tag="", digest=tag) if digest else wanted.with_tag(tag)
+        client = RegistryClient(wanted.domain, credentials, insecure=self._insecure)
+        chosen = parse_platform(platform)
+
+        def resolve() -> list[tuple[Puller, RemoteImage]]:
+            tags = Puller(client, wanted).tags() if wanted.is_name_only else []
+            names = [wanted.with_tag(one) for one in tags] or [wanted]
+            pullers = [Puller(client, one) for one in names]
+            return [(puller, puller.resolve(chosen)) for puller in pullers]
+
+        found = await self._threads.run_within(None, resolve)
+        return Pull(self._iterate(_pull_all(self._store, found)))
+
+    async def login(self, credentials: Credentials, address: str) -> None:
+        """Whether a registry takes these credentials. Raises Unauthorized and others."""
+        domain = address.removeprefix("https://").removeprefix("http://").partition("/")[0]
+        if domain in ("", "index.docker.io"):
+            domain = reference.DEFAULT_DOMAIN
+        client = RegistryClient(domain, credentials, insecure=self._insecure)
+        await self._threads.run_within(None, client.check)
 
     async def import_tar(
         self,

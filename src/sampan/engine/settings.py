@@ -26,6 +26,7 @@ class Settings:
     dns_search: tuple[str, ...] = ()
     log_options: Mapping[str, str] = field(default_factory=dict)
     """Options of the json-file log for containers that give none of their own."""
+    insecure_registries: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     debug: bool = False
     init_path: str = "docker-init"

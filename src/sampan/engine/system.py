@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import sampan
@@ -153,7 +154,7 @@ class System:
         init = shutil.which(settings.init_path)
         return {
             "IndexServerAddress": "https://index.docker.io/v1/",
-            "RegistryConfig": _NO_REGISTRIES,
+            "RegistryConfig": _registries(settings.insecure_registries),
             "GenericResources": None,
             "DockerRootDir": settings.data_root,
             "HttpProxy": "",
@@ -191,13 +192,6 @@ _PLUGINS: Document = {
         "Log": ["json-file", "none"],
     }
 }
-_NO_REGISTRIES: Document = {
-    "AllowNondistributableArtifactsCIDRs": None,
-    "AllowNondistributableArtifactsHostnames": None,
-    "InsecureRegistryCIDRs": [],
-    "IndexConfigs": {},
-    "Mirrors": None,
-}
 _NO_SWARM: Document = {
     "NodeID": "",
     "NodeAddr": "",
@@ -207,6 +201,22 @@ _NO_SWARM: Document = {
     "RemoteManagers": None,
 }
 _NO_COMMIT: Document = {"ID": "", "Expected": ""}
+
+
+def _registries(insecure: Sequence[str]) -> Document:
+    """What lies on this host is always among the insecure ones."""
+
+    def index(name: str, *, secure: bool) -> Document:
+        return {"Name": name, "Mirrors": [], "Secure": secure, "Official": name == "docker.io"}
+
+    hosts = {name: index(name, secure=False) for name in insecure if "/" not in name}
+    return {
+        "AllowNondistributableArtifactsCIDRs": None,
+        "AllowNondistributableArtifactsHostnames": None,
+        "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8", *(name for name in insecure if "/" in name)],
+        "IndexConfigs": {"docker.io": index("docker.io", secure=True)} | hosts,
+        "Mirrors": None,
+    }
 
 
 def _forwards() -> bool:

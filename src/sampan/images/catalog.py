@@ -49,6 +49,7 @@ _MIGRATIONS = (
     CREATE INDEX image_tops_chain_id ON image_tops (chain_id);
     """,
 )
+_EARLIEST = -(1 << 63)
 _IMAGE, _WRITABLE, _MOUNTED = "image", "writable", "mounted"
 
 
@@ -137,6 +138,8 @@ class Catalog:
         with self.transaction():
             if self.image(image_id) is not None:
                 return False
+            # An image that does not say when it was made is of the year 1: earlier than SQLite's integers go.
+            created = max(created, _EARLIEST)
             self._run("INSERT INTO image_images VALUES (?, NULL, ?, NULL)", image_id, created)
             self._run("INSERT INTO image_tops VALUES (?, ?, ?)", _IMAGE, image_id, top_layer)
             return True

@@ -7,9 +7,11 @@ its bytes. Pure but for the clock.
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import Any
 
+from sampan import errors
 from sampan.images import documents
 from sampan.records import dataclass
 from sampan.wire import gotime
@@ -78,6 +80,23 @@ def committed(parent: Document, commit: Commit, diff_id: str) -> bytes:
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
     }
     return _encode(document)
+
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def platform_of(text: str) -> tuple[str, str, str]:
+    """Split `os[/architecture[/variant]]`; what is left out is this machine's."""
+    os_name, _, rest = text.lower().partition("/")
+    wanted, _, variant = rest.partition("/")
+    if os_name not in ("", "linux"):
+        raise errors.InvalidArgument("operating system is not supported")
+    return "linux", wanted or architecture(), variant
+
+
+def architecture() -> str:
+    own = os.uname().machine
+    return _ARCHITECTURES.get(own, own)
 
 
 def _encode(document: Document) -> bytes:

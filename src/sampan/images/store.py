@@ -36,8 +36,10 @@ from sampan.images.layers import ByteSource, Layer, LayerDriver, WrongDiffID
 from sampan.images.leases import Lease, Leases
 from sampan.images.loading import Target, load_archive
 from sampan.images.overlay2 import Overlay2
+from sampan.images.pulling import Puller, RemoteImage, pull_image
 from sampan.images.removal import Removal
 from sampan.images.saving import SavedImage, write_archive
+from sampan.records import replace
 from sampan.wire import digest as digests
 from sampan.wire import reference
 from sampan.wire.tarstream import IteratorSource
@@ -244,7 +246,7 @@ class ImageStore:
         """`docker import`: one layer from a tar (plain, gzip, bzip2, xz or zstd); returns the image id."""
         name = _new_name(repository, tag) if repository else None
         message = message or "Imported from -"
-        system = _platform(platform)
+        system = configuration.platform_of(platform)
         run_config = apply_changes(documents.full_config({}), changes)
         with self._work() as lease:
             layer = self._apply(lease, None, decompressed(stream))
@@ -275,18 +277,33 @@ class ImageStore:
             archive = Archive(place)
             with _processing():
                 archive.receive(stream)
-            target = Target(
-                architecture=_architecture(),
-                hold_layer=lambda chain_id: self._hold(lease, chain_id),
-                apply_layer=lambda parent, tar, diff_id: self._apply(lease, parent, tar, diff_id),
-                add_image=self._add_image,
-                set_name=lambda name, image_id: self._catalog.set_name(str(name), image_id),
-                set_parent=self._catalog.set_parent,
-                loaded=lambda image_id: self._notify("load", image_id, image_id),
-            )
-            for message in load_archive(archive, target):
+            for message in load_archive(archive, self._target(lease)):
                 if not quiet or "stream" in message:
                     yield message
+
+    def pull(self, image: RemoteImage, puller: Puller) -> Iterator[Document]:
+        """`docker pull` of one image: yields progress; raises what is wrong. Its layers are verified."""
+        before = self._catalog.named(_stored_name(image.name))
+        with self._content.workspace() as place, self._work() as lease:
+            yield from pull_image(image, puller, self._target(lease), place)
+        image_id = digests.of_bytes(image.config)
+        for name in (replace(image.name, tag="", digest=image.digest), image.name):
+            self._catalog.set_name(_stored_name(name), image_id)
+        self._notify("pull", image.name.familiar, image.name.familiar_name)
+        newer = "Image is up to date" if before == image_id else "Downloaded newer image"
+        yield {"status": f"Digest: {image.digest}"}
+        yield {"status": f"Status: {newer} for {image.name.familiar}"}
+
+    def _target(self, lease: Lease) -> Target:
+        return Target(
+            architecture=configuration.architecture(),
+            hold_layer=lambda chain_id: self._hold(lease, chain_id),
+            apply_layer=lambda parent, tar, diff_id: self._apply(lease, parent, tar, diff_id),
+            add_image=self._add_image,
+            set_name=lambda name, image_id: self._catalog.set_name(str(name), image_id),
+            set_parent=self._catalog.set_parent,
+            loaded=lambda image_id: self._notify("load", image_id, image_id),
+        )
 
     def save(self, names: Sequence[str]) -> Iterator[bytes]:
         """`docker save`: the names are checked at once (NotFound), the archive comes as it is read."""
@@ -467,20 +484,3 @@ def _processing() -> Iterator[None]:
         raise errors.SampanError(
             f"cannot write to the image store: {os.strerror(error.errno or 0)}"
         ) from error
-
-
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-
-
-def _platform(text: str) -> tuple[str, str, str]:
-    """Split `os[/architecture[/variant]]`; what is left out is this machine's."""
-    os_name, _, rest = text.lower().partition("/")
-    architecture, _, variant = rest.partition("/")
-    if os_name not in ("", "linux"):
-        raise errors.InvalidArgument("operating system is not supported")
-    return "linux", architecture or _architecture(), variant
-
-
-def _architecture() -> str:
-    own = os.uname().machine
-    return _ARCHITECTURES.get(own, own)

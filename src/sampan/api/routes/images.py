@@ -12,6 +12,7 @@ from sampan import errors
 from sampan.api import gates, status
 from sampan.api.message import TAR, Reply, Request, Response, Stream, json_response
 from sampan.api.router import Route
+from sampan.registry.credentials import parse_header
 
 if TYPE_CHECKING:
     from sampan.engine.engine import Engine
@@ -29,7 +30,11 @@ async def create(engine: Engine, request: Request) -> Reply:
     """Pull (`fromImage`) or import (`fromSrc`)."""
     query = request.query
     if query.text("fromImage"):
-        await engine.images.pull(query.text("fromImage"), query.text("tag"))
+        credentials = parse_header(request.headers.get("x-registry-auth", ""))
+        pull = await engine.images.pull(
+            query.text("fromImage"), query.text("tag"), query.text("platform"), credentials
+        )
+        return Stream(_progress(pull.lines))
     source = query.text("fromSrc")
     if not source:
         raise errors.InvalidArgument("one of fromImage and fromSrc is needed")

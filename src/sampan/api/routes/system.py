@@ -10,6 +10,7 @@ from sampan.api import gates, versions
 from sampan.api.message import TEXT, Reply, Request, Response, Stream, json_line, json_response
 from sampan.api.router import Route
 from sampan.api.versions import Version
+from sampan.registry.credentials import from_document
 
 if TYPE_CHECKING:
     from sampan.engine.engine import Engine
@@ -72,7 +73,16 @@ async def _lines(documents: AsyncIterator[gates.Document], version: Version) -> 
         yield json_line(gates.event(document, version))
 
 
+async def login(engine: Engine, request: Request) -> Reply:
+    """`docker login`: whether a registry takes the credentials. They are not kept."""
+    document = await request.json(dict, required=True)
+    credentials = from_document(document)
+    await engine.images.login(credentials, str(document.get("serveraddress") or ""))
+    return json_response({"Status": "Login Succeeded", "IdentityToken": ""})
+
+
 ROUTES = (
+    Route("POST", "/auth", login),
     Route("GET", "/_ping", ping),
     Route("HEAD", "/_ping", ping_head),
     Route("GET", "/version", version),

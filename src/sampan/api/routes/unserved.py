@@ -17,7 +17,6 @@ _FEATURES = {
     "search registries": "GET /images/search",
     "show attestations of images": "GET /images/{name}/attestations",
     "build images": "POST /build, POST /build/cancel, POST /session, POST /grpc",
-    "log in to registries": "POST /auth",
     "ask registries about images": "GET /distribution/{name}/json",
     "update volumes of a cluster": "PUT /volumes/{name}",
     "run plugins": (

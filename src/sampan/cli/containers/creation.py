@@ -168,11 +168,14 @@ def _platform(text: str) -> str:
 
 
 def _pull(context: Context, image: str, platform: str, quiet: bool) -> None:
+    from sampan.cli.credentials import header
     from sampan.cli.progress import show_progress
+    from sampan.wire.reference import parse
 
     name, _, tag = _with_tag(image).rpartition(":")
     parameters = {"fromImage": name, "tag": tag, "platform": platform}
-    response = context.engine.open("POST", "/images/create", parameters)
+    known = header(parse(image).domain)
+    response = context.engine.open("POST", "/images/create", parameters, extra=known)
     show_progress(response, 2, quiet=quiet)
 
 
