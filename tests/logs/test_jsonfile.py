@@ -165,3 +165,22 @@ def test_damaged_lines_are_skipped(path: Path) -> None:
         file.write(b'\0\0\0\n{"log":3}\nnull\n')
     Writer(path).write(1)
     assert select(path) == [0, 0]
+
+
+def test_a_look_in_the_middle_of_a_rotation(path: Path) -> None:
+    """The oldest file is renamed first, so for a moment there is no NAME.1."""
+    writer = Writer(path, max_size=200, max_file=4)
+    writer.write(1)
+    with LogReader(str(path)) as behind:
+        seen = numbers(behind.history())
+        writer.write(8)
+        before = select(path)
+        assert len(before) > 6 and not Path(f"{path}.3").exists()
+        os.rename(f"{path}.2", f"{path}.3")
+        os.rename(f"{path}.1", f"{path}.2")
+        assert select(path) == before
+        seen += numbers(behind.poll())
+        os.rename(path, f"{path}.1")
+        assert select(path) == before
+        seen += numbers(behind.poll())
+    assert seen == before

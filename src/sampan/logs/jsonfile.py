@@ -115,13 +115,7 @@ class LogReader:
         """Open the file that the writer began after the current one; False if there is none."""
         current = _identity(os.fstat(self._fds[0]))
         newer = None
-        for name in _names(self._path):
-            try:
-                fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                if name == self._path:
-                    continue  # between the two renames of a rotation
-                break
+        for fd in _opened(self._path):
             if _identity(os.fstat(fd)) == current:
                 os.close(fd)
                 break
@@ -178,6 +172,22 @@ def _names(path: str) -> Iterator[str]:
         yield f"{path}.{number}"
 
 
+def _opened(path: str) -> Iterator[int]:
+    """Descriptors of the log's files, youngest first. One name may be missing: so it is between two renames
+    of a rotation, which begins with the oldest file.
+    """
+    missing = 0
+    for name in _names(path):
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            missing += 1
+            if missing > 1:
+                return
+        else:
+            yield fd
+
+
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
@@ -188,13 +198,7 @@ def _open_all(path: str) -> list[int]:
     Opened from the youngest on: a rotation in between then shows one file twice, rather than one not at all.
     """
     found: dict[tuple[int, int], int] = {}
-    for name in _names(path):
-        try:
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            if name == path:
-                continue
-            break
+    for fd in _opened(path):
         if found.setdefault(_identity(os.fstat(fd)), fd) != fd:
             os.close(fd)
     return list(reversed(found.values()))
