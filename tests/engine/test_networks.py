@@ -306,6 +306,17 @@ def test_the_default_bridge_has_no_names_and_can_be_left(engine: EngineProcess) 
     assert inside(engine, "aa", "ip a").count(": ") == 1 or "eth" not in inside(engine, "aa", "ip a")
 
 
+def test_a_new_name_is_found_and_the_old_one_is_not(engine: EngineProcess) -> None:
+    network(engine, "one")
+    run(engine, "old", "--network", "one", "--network-alias", "alias")
+    run(engine, "bb", "--network", "one")
+    assert engine.docker("rename", "old", "new").returncode == 0
+    for _ in range(2):
+        assert pings(engine, "bb", "new") and pings(engine, "bb", "alias") and not pings(engine, "bb", "old")
+        engine.kill()
+        engine.launch()
+
+
 @pytest.mark.parametrize("cli", ["docker", "sampan"])
 def test_bad_input(engine: EngineProcess, cli: str) -> None:
     call = getattr(engine, cli)

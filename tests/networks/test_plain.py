@@ -229,3 +229,19 @@ def _endpoint(*published: PublishedPort) -> Endpoint:
         mac="02:42:0a:00:00:02",
         ports=published,
     )
+
+
+def test_the_hosts_servers_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_SECONDS_BETWEEN_LOOKS", 0)
+    path, upstream = tmp_path / "resolv.conf", tmp_path / "upstream"
+    servers = files.HostServers(str(path), str(upstream))
+    assert servers() == ()
+    path.write_text("nameserver 10.0.0.1\nnameserver 10.0.0.2\n")
+    assert servers() == ("10.0.0.1", "10.0.0.2") == servers()
+    (tmp_path / "new").write_text("nameserver 127.0.0.53\n")
+    (tmp_path / "new").rename(path)
+    assert servers() == ("127.0.0.53",)
+    upstream.write_text("nameserver 10.0.0.3\n")
+    assert servers() == ("10.0.0.3",)
+    path.unlink()
+    assert servers() == ()

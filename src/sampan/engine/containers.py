@@ -421,6 +421,9 @@ class Containers:
             registry.release(new, container.id)
             raise
         container.record = record
+        endpoints = self._services.network.rename(record, container.status.endpoints)
+        container.status = status = msgspec.structs.replace(container.status, endpoints=endpoints)
+        await self._services.threads.run(self._services.database.save_status, container.id, status)
         registry.release(old, container.id)
         self._lifecycle.publish(container, "rename", {"oldName": f"/{old}"})
 

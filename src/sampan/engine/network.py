@@ -31,7 +31,7 @@ from sampan.networks.bridge import Wish
 from sampan.networks.endpoint import Endpoint
 from sampan.networks.ports import PortBinding, parse_bindings, port_map
 from sampan.networks.resolver import Resolver, View
-from sampan.records import dataclass
+from sampan.records import dataclass, replace
 
 Document = dict[str, Any]
 
@@ -215,6 +215,16 @@ class Network:
             os.close(namespace)
         return endpoints
 
+    def rename(self, record: Record, endpoints: Endpoints) -> Endpoints:
+        """Let others find a running container by its new name. Returns its endpoints with it."""
+        renamed = {}
+        for network, document in endpoints.items():
+            settings = wanted(record).get(network, EndpointSettings())
+            endpoint = replace(Endpoint.from_document(document), names=names_on(record, settings))
+            self._introduce(network, endpoint)
+            renamed[network] = endpoint.to_document()
+        return renamed
+
     # --- names ---
 
     def _serve_names(self, record: Record, status: Status) -> None:
@@ -240,7 +250,7 @@ class Network:
         if all(one is not None and one.internal for one in records):
             return View(networks, ())  # no question leaves an internal network
         own = tuple(record.host_config.dns or self._settings.dns)
-        return View(networks, own or tuple(files.nameservers(files.read_host_resolv_conf())))
+        return View(networks, own or None)
 
     # --- files ---
 

@@ -1,12 +1,14 @@
 """The text of a container's /etc/hosts, /etc/hostname and /etc/resolv.conf.
 
-Owns Docker's rules for them. Pure, but for `read_host_resolv_conf`; writing the files, and never over a
+Owns Docker's rules for them. Pure, but for the reading of the host's own; writing the files, and never over a
 change that the container's user made, is the engine's business.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
+import time
 from collections.abc import Iterable, Sequence
 
 from sampan import errors
@@ -28,6 +30,7 @@ _RESOLV_CONF = "/etc/resolv.conf"
 # systemd-resolved lists here the servers that its stub at 127.0.0.53 asks.
 _STUB_NAMESERVERS = ["127.0.0.53"]
 _UPSTREAM_RESOLV_CONF = "/run/systemd/resolve/resolv.conf"
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,34 @@ def read_host_resolv_conf(path: str = _RESOLV_CONF, upstream: str = _UPSTREAM_RE
 def nameservers(text: str) -> list[str]:
     """The nameservers of a resolv.conf."""
     return [words[1] for words in _directives(text) if words[0] == "nameserver" and len(words) > 1]
+
+
+class HostServers:
+    """The host's nameservers as they are now: its files are looked at again after a while."""
+
+    def __init__(self, path: str = _RESOLV_CONF, upstream: str = _UPSTREAM_RESOLV_CONF) -> None:
+        self._paths = (path, upstream)
+        self._looked: float | None = None
+        self._stamps: list[tuple[int, int] | None] = []
+        self._servers: tuple[str, ...] = ()
+
+    def __call__(self) -> tuple[str, ...]:
+        now = time.monotonic()
+        if self._looked is None or now - self._looked >= _SECONDS_BETWEEN_LOOKS:
+            self._looked = now
+            stamps = [_stamp(path) for path in self._paths]
+            if stamps != self._stamps:
+                self._stamps = stamps
+                self._servers = tuple(nameservers(read_host_resolv_conf(*self._paths)))
+        return self._servers
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def reachable_nameservers(found: Iterable[str], *, ipv6: bool = False) -> list[str]:

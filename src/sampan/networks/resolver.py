@@ -20,6 +20,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
+from sampan.networks.files import HostServers
 from sampan.networks.loop import SocketLoop
 from sampan.networks.sandbox import Door
 from sampan.records import dataclass
@@ -49,7 +50,8 @@ class View:
     """What a container may know: the networks whose names it sees, and the servers that it may ask."""
 
     networks: tuple[str, ...]
-    servers: tuple[str, ...]
+    servers: tuple[str, ...] | None
+    """None: the host's, whichever they are at the time."""
 
 
 class Names:
@@ -107,6 +109,7 @@ class Resolver:
 
     def __init__(self) -> None:
         self.names = Names()
+        self.host_servers = HostServers()
         self._lock = threading.Lock()
         self._loop: SocketLoop | None = None
         self._posts: dict[str, _Post] = {}
@@ -223,7 +226,7 @@ class _Post:
             if refusal is not None:
                 self.reply(refusal, client)
             return
-        resolver, servers = self._resolver, self.view.servers
+        resolver, servers = self._resolver, self._servers()
         reply = resolver.own_answer(query, self.view) or resolver.recall(query, servers)
         if reply is None and not servers:
             reply = dns.failure(query, dns.SERVER_FAILURE)
@@ -233,6 +236,10 @@ class _Post:
             errand = _Errand(self, query, message, client)
             self._waiting.add(errand)
             errand.start(self._loop, servers)
+
+    def _servers(self) -> tuple[str, ...]:
+        own = self.view.servers
+        return self._resolver.host_servers() if own is None else own
 
     def reply(self, message: bytes, client: _Client) -> None:
         try:
@@ -282,7 +289,7 @@ class _Post:
         reply = self._resolver.own_answer(query, self.view)
         if reply is not None:
             return reply
-        for server in self.view.servers:
+        for server in self._servers():
             try:
                 with socket.create_connection((server, _PORT), _PATIENCE) as upstream:
                     upstream.sendall(len(message).to_bytes(2, "big") + message)
