@@ -117,9 +117,11 @@ class ParentChannel:
     def receive(self) -> Message | None:
         """The next message; None at the end of the conversation."""
         try:
-            packet, descriptors, _, _ = socket.recv_fds(self._socket, _MAX_PACKET, 1, socket.MSG_CMSG_CLOEXEC)
+            packet, descriptors, _, _ = self._read()
         except ConnectionResetError:
-            return None
+            # The process has closed its end without reading what we announced, which is told once and before
+            # its own last message (unix_release_sock() in the kernel). That one is still there.
+            packet, descriptors, _, _ = self._read()
         if not packet:
             return None
         kind, *values = jsontext.parse(packet)
@@ -136,6 +138,9 @@ class ParentChannel:
         if kind == "listener":
             return Listener(values[0])
         return Failed(values[0], values[1])
+
+    def _read(self) -> tuple[bytes, list[int], int, object]:
+        return socket.recv_fds(self._socket, _MAX_PACKET, 1, socket.MSG_CMSG_CLOEXEC)
 
     def close(self) -> None:
         self._socket.close()
